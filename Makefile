@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0
+# The front door. "make help" lists what there is.
+
+VERSION := $(shell sed -n 's/^project.kckpt VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
+KERNELS := $(shell awk '/^[0-9]/ { print $$1 }' selftests/vm/kernels)
+
+# For vm, demo and vmtest: make vm KERNEL=6.12
+KERNEL ?= $(firstword $(KERNELS))
+# 1: the module has a hook that makes the nth allocation fail. Never in what is installed.
+FAULTS ?= 1
+# How thorough the tests in VMs are: ci or long.
+TIER ?= ci
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+RESULTS := build/results
+TOOL := $(CURDIR)/build/userspace/kckpt
+MODULE := $(CURDIR)/build/kmod-$(KERNEL)/kckpt.ko
+
+PACKAGES := qemu-system-x86 busybox-static kmod e2fsprogs xz-utils python3 gcc g++ make cmake libelf-dev \
+	libcli11-dev libmnl-dev libxxhash-dev libfmt-dev nlohmann-json3-dev libgtest-dev scdoc
+LINT_PACKAGES := sparse shellcheck codespell clang-format
+DEMO_PACKAGES := criu
+
+.PHONY: all
+all: module userspace ## module for all supported kernels, and the tool (default)
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo 'Supported kernels: $(KERNELS)'
+
+.PHONY: deps
+deps: ## install the Debian packages that are missing
+	@selftests/vm/need-packages $(PACKAGES)
+
+#
+# Build
+#
+.PHONY: module
+module: $(KERNELS:%=module-%) ## the kernel module, in build/kmod-VERSION/
+
+# kbuild writes next to the sources it is given: links to them, one set per kernel, keep the kernels apart.
+# The dangling ones, of files that are gone, would still be built.
+define build_module # folder of kernel headers, folder to build in
+	@mkdir -p $(2)
+	@cp -rsf $(CURDIR)/kmod/. $(2)/
+	@find $(2) -xtype l -delete
+	+@headers=$(1) && $(MAKE) --no-print-directory -C "$$headers" M=$(CURDIR)/$(2) modules \
+		KCKPT_VERSION=$(VERSION) KCKPT_FAULTS=$(FAULTS) CONFIG_DEBUG_INFO_BTF_MODULES=
+endef
+
+build/include: # where Kbuild looks for it
+	@mkdir -p build
+	@ln -sfn ../include $@
+
+.PHONY: $(KERNELS:%=module-%)
+$(KERNELS:%=module-%): module-%: deps | build/include
+	$(call build_module,$$(selftests/vm/get-kernel $*)/build,build/kmod-$*)
+
+.PHONY: userspace
+userspace: build/userspace/CMakeCache.txt ## the tool, in build/userspace/
+	@cmake --build build/userspace --parallel
+
+build/userspace/CMakeCache.txt: CMakeLists.txt | deps
+	cmake -S . -B build/userspace
+
+# Each test_FAMILY.c is one program, with all of selftests/lib.
+TEST_PROGRAMS := $(patsubst selftests/%.c,build/selftests/%,$(wildcard selftests/test_*.c))
+TEST_LIB := $(wildcard selftests/lib/*)
+TEST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Iinclude -Iselftests/lib -pthread
+
+build/selftests/%: selftests/%.c $(TEST_LIB) $(wildcard include/kckpt/*) | deps
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) -o $@ $< $(filter %.c,$(TEST_LIB)) $(TEST_LDLIBS)
+
+#
+# Test
+#
+.PHONY: unit
+unit: userspace
+	@mkdir -p $(RESULTS) && rm -f $(RESULTS)/unit.xml
+	-@ctest --test-dir build/userspace --output-on-failure --output-junit $(CURDIR)/$(RESULTS)/unit.xml
+
+.PHONY: check
+check: unit module $(TEST_PROGRAMS) ## all tests: unit tests, then those in VMs; the last line tells the result
+	@TIER=$(TIER) selftests/vm/run-tests $(RESULTS) $(KERNELS)
+	@selftests/summary $(RESULTS) unit $(KERNELS)
+
+.PHONY: vmtest
+vmtest: module-$(KERNEL) userspace $(TEST_PROGRAMS) ## the tests in one VM; TESTS='pipe mm' for some families only
+	@TIER=$(TIER) TESTS='$(TESTS)' selftests/vm/run-tests $(RESULTS) $(KERNEL)
+	@selftests/summary $(RESULTS) $(KERNEL)
+
+.PHONY: vm
+vm: module-$(KERNEL) userspace ## a shell in a VM, with the module loaded and the tool in PATH
+	@selftests/vm/vm --kernel $(KERNEL) --module $(MODULE) --shell --env PATH=$(dir $(TOOL)):$$PATH
+
+.PHONY: demo
+demo: module-$(KERNEL) userspace ## dump and restore a counting Python program, beside CRIU
+	@selftests/vm/need-packages --optional $(DEMO_PACKAGES)
+	@selftests/vm/vm --kernel $(KERNEL) --module $(MODULE) --env KCKPT=$(TOOL) -- $(CURDIR)/selftests/demo/demo
+
+.PHONY: lint
+lint: ## coding style, spelling, and the rules that only grep can see
+	@selftests/vm/need-packages $(PACKAGES) $(LINT_PACKAGES)
+	@selftests/vm/lint
+
+#
+# Install
+#
+SOURCES := $(DESTDIR)/usr/src/kckpt-$(VERSION)
+RUNNING := $(shell uname -r)
+
+define DKMS_CONF
+PACKAGE_NAME="kckpt"
+PACKAGE_VERSION="$(VERSION)"
+BUILT_MODULE_NAME[0]="kckpt"
+BUILT_MODULE_LOCATION[0]="kmod"
+DEST_MODULE_LOCATION[0]="/extra"
+MAKE[0]="make -C $${kernel_source_dir} M=$${dkms_tree}/kckpt/$(VERSION)/build/kmod KCKPT_VERSION=$(VERSION) CONFIG_DEBUG_INFO_BTF_MODULES="
+CLEAN="make -C $${kernel_source_dir} M=$${dkms_tree}/kckpt/$(VERSION)/build/kmod clean"
+AUTOINSTALL="yes"
+endef
+
+.PHONY: install
+install: FAULTS := 0
+install: userspace | build/include ## the tool, man pages, headers; the module's sources for DKMS, and the module if it can be built
+	DESTDIR=$(DESTDIR) cmake --install build/userspace --prefix $(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/include $(SOURCES)
+	cp -r include/kckpt $(DESTDIR)$(PREFIX)/include/
+	cp -r kmod include $(SOURCES)/
+	$(file >build/dkms.conf,$(DKMS_CONF))
+	install -m 644 build/dkms.conf $(SOURCES)/
+ifneq ($(wildcard /lib/modules/$(RUNNING)/build/Makefile),)
+	$(call build_module,/lib/modules/$(RUNNING)/build,build/kmod-running)
+	install -D -m 644 build/kmod-running/kckpt.ko $(DESTDIR)/lib/modules/$(RUNNING)/extra/kckpt.ko
+	[ -n "$(DESTDIR)" ] || depmod
+else
+	@echo 'No headers of the running kernel here: build the module with "dkms install kckpt/$(VERSION)".'
+endif
+
+.PHONY: clean
+clean: ## remove build/; fetched kernels stay in the cache
+	rm -rf build

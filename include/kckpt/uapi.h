@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * The interface of /dev/kckpt: ioctls and the error record.
+ *
+ * One open of the device is a *session*: one dump or one restore. All that a session holds dies with its
+ * last descriptor, whatever the reason: a cgroup that it froze is thawed, tasks that it created and that
+ * were not committed are killed. A process that is killed in the middle of anything therefore leaves the
+ * job running, or nothing behind. A session is used by one thread at a time; a second one waits.
+ *
+ * A dump:
+ *	fd = open("/dev/kckpt", O_RDWR | O_CLOEXEC);
+ *	KCKPT_IOC_FREEZE	stop the cgroup		EMPTY    -> FROZEN
+ *	KCKPT_IOC_CAPTURE	describe it, or refuse	FROZEN   -> CAPTURED
+ *	read() until it returns 0: the image		CAPTURED -> SAVED
+ *	KCKPT_IOC_KILL or KCKPT_IOC_THAW or KCKPT_IOC_RELEASE_FROZEN	-> DONE
+ *	close()
+ * The job is changed by none of these but the last. After any failure: close, and it runs on. THAW and KILL
+ * are also good in FROZEN and CAPTURED. read() never returns 0 before the image is complete: an error
+ * (EIO, ETIMEDOUT, EAGAIN, ...) means that no image can be had from this session.
+ *
+ * A restore:
+ *	fd = open("/dev/kckpt", O_RDWR | O_CLOEXEC);
+ *	write() the image from its first byte until a write is short: the records	EMPTY -> LOADED
+ *	KCKPT_IOC_INSTANTIATE	create the tasks, all of them held in the kernel	LOADED -> INSTANTIATED
+ *	write() the rest: the pages go to their places		INSTANTIATED -> COMPLETE
+ *	KCKPT_IOC_COMMIT	check everything, freeze, let go, thaw	COMPLETE -> DONE
+ *	close()
+ * No restored thread executes a user instruction before COMMIT. With KCKPT_INSTANTIATE_DRY_RUN nothing is
+ * created: the records are checked against this kernel and file system, the rest of the image is verified
+ * by the following writes, and COMMIT says whether it was whole.
+ *
+ * write() takes the image in pieces of any size. It stops at the end of the records with a short count; a
+ * write there before INSTANTIATE fails with EBUSY. Writing past the end of the image fails with EFBIG.
+ *
+ * Errors: an ioctl, read or write that fails returns -1 with errno as usual, and the session keeps a *report*,
+ * a list of struct kckpt_error that says what, which task, descriptor and path, to be fetched with
+ * KCKPT_IOC_REPORT. CAPTURE lists all that keeps the job from being dumped, not just the first. A caller
+ * that lacks the rights gets EPERM from open() or the ioctl.
+ *
+ * Time: FREEZE waits at most timeout_ms. A session without progress for stall_ms is rolled back (the
+ * job thawed, restored tasks killed), and so is one that holds a job frozen for longer than max_pause_ms;
+ * requests then fail with ETIMEDOUT and the report has WATCHDOG or PAUSE_BOUND.
+ *
+ * Growth: each struct may grow at the end. The kernel takes a shorter one as if the rest were zero, a longer
+ * one if the tail it does not know is zero (else E2BIG); unknown flags and non-zero reserved fields are
+ * EINVAL. All pids are in the pid namespace of the caller. All integers are in host byte order.
+ */
+#ifndef KCKPT_UAPI_H
+#define KCKPT_UAPI_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define KCKPT_DEVICE	"/dev/kckpt"
+#define KCKPT_ABI	1	/* of this header; a module with another one refuses nothing but tells */
+
+enum kckpt_family_id {
+	KCKPT_F_NONE = 0,
+#define KCKPT_FAMILY(name, id, title) KCKPT_F_##name = id,
+#include <kckpt/families.def>
+#undef KCKPT_FAMILY
+};
+
+enum kckpt_error_code {
+	KCKPT_E_NONE = 0,
+#define KCKPT_ERROR(name, err, text, remedy) KCKPT_E_##name,
+#include <kckpt/errors.def>
+#undef KCKPT_ERROR
+	KCKPT_E_END
+};
+
+/* One fact of the report. */
+struct kckpt_error {
+	__u32 code;		/* enum kckpt_error_code */
+	__s32 err;		/* the errno behind it, negative; 0 if none */
+	__s32 pid;		/* the task's id in the caller's pid namespace; 0: no task, or not visible there */
+	__s32 fd;		/* -1: no descriptor */
+	__u32 family;		/* enum kckpt_family_id; 0: none */
+	__u32 reserved;
+	__u64 object;		/* object id of the image; 0: none */
+	char  comm[16];		/* the task's name; empty: no task */
+	char  detail[168];	/* a path, an address, a field: NUL-terminated, cut in front ("...") when too long */
+};
+
+enum kckpt_state {
+	KCKPT_EMPTY,
+	KCKPT_FROZEN, KCKPT_CAPTURED, KCKPT_SAVED,
+	KCKPT_LOADING, KCKPT_LOADED, KCKPT_INSTANTIATED, KCKPT_COMPLETE,
+	KCKPT_DONE,		/* nothing is held any more */
+	KCKPT_FAILED,		/* rolled back; see the report */
+};
+
+/* KCKPT_IOC_INFO, any state. Pointers may be 0; nr_families: in, room in the array; out, how many there are. */
+struct kckpt_info {
+	__u32 abi;		/* KCKPT_ABI of the module */
+	__u32 image_major, image_minor;
+	__u32 flags;		/* KCKPT_INFO_* */
+	__u64 families;		/* struct kckpt_family_info * */
+	__u32 nr_families;
+	__u32 reserved;
+	char  version[32];	/* of the module */
+};
+#define KCKPT_INFO_FAULTS	(1u << 0)	/* built with the fail-nth hook */
+#define KCKPT_INFO_UNTESTED	(1u << 1)	/* loaded with allow_untested on a kernel newer than the sources know */
+
+struct kckpt_family_info {
+	__u32 id;
+	__u32 available;	/* 1: this kernel has what the family needs */
+	char  name[16];
+	char  missing[64];	/* the first symbol that is missing, when not available */
+};
+
+/* KCKPT_IOC_FREEZE: EMPTY -> FROZEN. A cgroup that was frozen before stays so on close and on THAW. */
+struct kckpt_freeze {
+	__s32 cgroup;		/* descriptor of a cgroup v2 directory; not the root */
+	__u32 flags;		/* none yet */
+	__u32 timeout_ms;	/* how long to wait for the last task; 0: 10000 */
+	__u32 max_pause_ms;	/* thaw after that, whatever happens; 0: no bound */
+	__u32 stall_ms;		/* thaw after that long without a request or a byte read; 0: 60000 */
+	__u32 reserved;
+};
+
+/* A descriptor that belongs to the outside. Capture: fd is the job's; restore: fd is the caller's own. */
+struct kckpt_inherit {
+	__s32 fd;
+	__u32 reserved;
+	char  name[56];		/* NUL-terminated, not empty; the same at dump and restore */
+};
+#define KCKPT_MAX_INHERIT 1024
+
+/* KCKPT_IOC_CAPTURE: FROZEN -> CAPTURED; FROZEN -> FROZEN on a refusal, or with CHECK. */
+struct kckpt_capture {
+	__u32 flags;		/* KCKPT_CAPTURE_* */
+	__u32 nr_inherit;
+	__u64 inherit;		/* struct kckpt_inherit * */
+	/* out */
+	__u64 image_bytes;	/* estimate, for a progress bar */
+	__u32 nr_tasks;		/* threads */
+	__u32 nr_objects;
+	__s32 root_pid;
+	__u32 reserved;
+};
+#define KCKPT_CAPTURE_CHECK	(1u << 0)	/* only report; nothing is kept */
+
+/* KCKPT_IOC_INSTANTIATE: LOADED -> INSTANTIATED; stays LOADED on a refusal of the check, else FAILED. */
+struct kckpt_instantiate {
+	__s32 cgroup;		/* descriptor of an empty cgroup v2 directory; -1 with DRY_RUN */
+	__u32 flags;		/* KCKPT_INSTANTIATE_* */
+	__u32 nr_inherit;
+	__u32 stall_ms;		/* give up after that long without a request or a byte; 0: 60000 */
+	__u64 inherit;		/* struct kckpt_inherit * */
+	/* out */
+	__s32 root_pid;
+	__u32 nr_tasks;
+};
+#define KCKPT_INSTANTIATE_DRY_RUN	(1u << 0)
+#define KCKPT_INSTANTIATE_FILES_CHANGED	(1u << 1)	/* take files open for writing in any size and age */
+#define KCKPT_INSTANTIATE_FILES_STRICT	(1u << 2)	/* device and inode must be the same, too */
+
+/* KCKPT_IOC_COMMIT: COMPLETE -> DONE. */
+struct kckpt_commit {
+	__u32 flags;		/* KCKPT_COMMIT_* */
+	__u32 timeout_ms;	/* how long the tasks may take to reach the freezer; 0: 10000 */
+};
+#define KCKPT_COMMIT_FROZEN	(1u << 0)	/* leave the cgroup frozen; the operator thaws it */
+
+/* KCKPT_IOC_REPORT, any state. The list is at most KCKPT_MAX_REPORT long; what came later is only counted. */
+struct kckpt_report {
+	__u64 errors;		/* struct kckpt_error * */
+	__u32 first;		/* skip that many */
+	__u32 nr;		/* in: room; out: filled */
+	__u32 total;		/* out: all that happened */
+	__u32 reserved;
+};
+#define KCKPT_MAX_REPORT 256
+
+/* KCKPT_IOC_STATS, any state; all out. Times in ns of CLOCK_MONOTONIC; 0: has not happened. */
+struct kckpt_stats {
+	__u32 state;		/* enum kckpt_state */
+	__u32 nr_tasks;
+	__u64 bytes;		/* of the image, read or written so far */
+	__u64 pages;		/* carried in it */
+	__u64 zero_pages;	/* left out since they are zero */
+	__u64 freeze_ns;	/* from the request until the last task was frozen */
+	__u64 capture_ns;	/* describing the job */
+	__u64 pause_ns;		/* from the freeze request until the thaw; still growing while frozen */
+	__u64 create_ns;	/* making the tasks, without their pages */
+	__u64 commit_ns;
+};
+
+#define KCKPT_IOC_INFO		_IOWR(0xCB, 0, struct kckpt_info)
+#define KCKPT_IOC_FREEZE	_IOW(0xCB, 1, struct kckpt_freeze)
+#define KCKPT_IOC_CAPTURE	_IOWR(0xCB, 2, struct kckpt_capture)
+#define KCKPT_IOC_THAW		_IO(0xCB, 3)	/* let the job run on */
+#define KCKPT_IOC_KILL		_IO(0xCB, 4)	/* end the job and wait for that, at most 10 s; zombies are left to
+						 * their parent */
+#define KCKPT_IOC_RELEASE_FROZEN _IO(0xCB, 5)	/* from now on the freeze belongs to the operator */
+#define KCKPT_IOC_INSTANTIATE	_IOWR(0xCB, 6, struct kckpt_instantiate)
+#define KCKPT_IOC_COMMIT	_IOW(0xCB, 7, struct kckpt_commit)
+#define KCKPT_IOC_ABORT		_IO(0xCB, 8)	/* roll back now and wait for it; -> FAILED */
+#define KCKPT_IOC_REPORT	_IOWR(0xCB, 9, struct kckpt_report)
+#define KCKPT_IOC_STATS		_IOR(0xCB, 10, struct kckpt_stats)
+
+#endif /* KCKPT_UAPI_H */

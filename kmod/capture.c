@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Describes a frozen cgroup: walk its tasks, intern what they are made of, look whether all of it belongs to the job,
+ * write the records. Every blocker is reported, not just the first.
+ */
+#include <linux/cgroup.h>
+#include <linux/sched/signal.h>
+
+#include "family.h"
+#include "fault.h"
+#include "freeze.h"
+#include "ksym.h"
+#include "session.h"
+
+#define CAPTURE_MAX_TASKS 1000000
+
+static int capture_task(struct kckpt_ctx *ctx, struct task_struct *task)
+{
+	struct kckpt_where where = kckpt_where(task, ctx->pidns, -1);
+	struct kckpt_object *obj;
+
+	get_task_struct(task);
+	obj = kckpt_intern(ctx, KCKPT_F_task, task, &where);
+	if (IS_ERR(obj))
+		return PTR_ERR(obj);
+	obj->value = READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw);
+	return ++ctx->nr_tasks > CAPTURE_MAX_TASKS ?
+	       kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, -E2BIG, "more than %u tasks", CAPTURE_MAX_TASKS) : 0;
+}
+
+static int capture_tasks(struct kckpt_ctx *ctx)
+{
+	struct css_task_iter it;
+	struct task_struct *task;
+	int err = 0;
+
+	/* The iterator holds no lock while we look at a task; after an error we only let it end. */
+	kckpt_for_each_cgroup_task(&it, task, ctx->cgrp)
+		if (!err)
+			err = capture_task(ctx, task);
+	if (err)
+		return err;
+	if (ctx->cgrp->nr_populated_domain_children || ctx->cgrp->nr_populated_threaded_children)
+		kckpt_fail(ctx, NULL, KCKPT_E_TASK_SUBCGROUP, 0, "");
+	return 0;
+}
+
+typedef int kckpt_verb_t(struct kckpt_ctx *ctx, struct kckpt_object *obj);
+
+#define for_each_object_call(ctx, verb) ({				\
+	struct kckpt_object *__obj;					\
+	int __err = 0;							\
+									\
+	kckpt_for_each_object(&(ctx)->objs, __obj) {			\
+		kckpt_verb_t *__verb = kckpt_family(__obj->family)->verb;	\
+									\
+		__err = __verb ? __verb(ctx, __obj) : 0;		\
+		if (!__err && fatal_signal_pending(current))		\
+			__err = kckpt_fail(ctx, NULL, KCKPT_E_INTERRUPTED, 0, #verb); \
+		if (__err)						\
+			break;						\
+		cond_resched();						\
+	}								\
+	__err;								\
+})
+
+static int capture_check_inherit(struct kckpt_ctx *ctx)
+{
+	u32 i;
+
+	for (i = 0; i < ctx->nr_inherit; i++)
+		if (!ctx->inherit_files[i])
+			kckpt_fail(ctx, NULL, KCKPT_E_INHERIT_UNUSED, 0, "descriptor %d", ctx->inherit[i].fd);
+	return 0;
+}
+
+int kckpt_capture_verify(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+	struct css_task_iter it;
+	struct task_struct *task;
+	u32 nr = 0;
+
+	if (!test_bit(CGRP_FROZEN, &ctx->cgrp->flags))
+		return kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, 0, "it is not frozen any more");
+	kckpt_for_each_object(&ctx->objs, obj) {
+		if (obj->family != KCKPT_F_task)
+			continue;
+		task = (struct task_struct *)obj->ptr;
+		if (READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw) != obj->value || task->flags & PF_EXITING)
+			return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "the task ran");
+	}
+	kckpt_for_each_cgroup_task(&it, task, ctx->cgrp)
+		nr++;
+	return nr == ctx->nr_tasks ? 0 : kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, 0, "the cgroup has other tasks");
+}
+
+int kckpt_capture(struct kckpt_ctx *ctx, struct kckpt_save *save, bool check_only)
+{
+	int err;
+
+	err = capture_tasks(ctx) ?:
+	      for_each_object_call(ctx, collect) ?:
+	      for_each_object_call(ctx, closed) ?:
+	      capture_check_inherit(ctx);
+	if (err)
+		return err;
+	if (ctx->report.total) {
+		struct kckpt_error first;
+
+		kckpt_report_get(&ctx->report, 0, &first);
+		return first.err;
+	}
+	if (check_only)
+		return kckpt_capture_verify(ctx);
+	return kckpt_save_begin(ctx) ?:
+	       for_each_object_call(ctx, dump) ?:
+	       kckpt_save_records_end(ctx, save) ?:
+	       kckpt_capture_verify(ctx);
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0
+/* /dev/kckpt: turns system calls into requests on a session. The interface is described in <kckpt/uapi.h>. */
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/splice.h>
+#include <linux/uio.h>
+
+#include "fault.h"
+#include "ksym.h"
+#include "main.h"
+#include "session.h"
+
+/* Both who opened the session and who uses it must be allowed to. */
+static bool chardev_permitted(struct file *file)
+{
+	static const int caps[] = { CAP_SYS_ADMIN, CAP_CHECKPOINT_RESTORE };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(caps); i++)
+		if (!capable(caps[i]) || !file_ns_capable(file, &init_user_ns, caps[i]))
+			return false;
+	return true;
+}
+
+static int chardev_open(struct inode *inode, struct file *file)
+{
+	struct kckpt_session *session;
+
+	if (!capable(CAP_SYS_ADMIN) || !capable(CAP_CHECKPOINT_RESTORE))
+		return -EPERM;
+	session = kckpt_session_open();
+	if (IS_ERR(session))
+		return PTR_ERR(session);
+	file->private_data = session;
+	return stream_open(inode, file);
+}
+
+static int chardev_release(struct inode *inode, struct file *file)
+{
+	kckpt_session_release(file->private_data);
+	return 0;
+}
+
+static int session_lock(struct file *file)
+{
+	struct kckpt_session *session = file->private_data;
+
+	if (!chardev_permitted(file))
+		return -EPERM;
+	return mutex_lock_killable(&session->lock);
+}
+
+static ssize_t chardev_read(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct kckpt_session *session = iocb->ki_filp->private_data;
+	ssize_t n = session_lock(iocb->ki_filp);
+
+	if (n)
+		return n;
+	n = kckpt_session_read(session, to);
+	mutex_unlock(&session->lock);
+	return n;
+}
+
+static ssize_t chardev_write(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct kckpt_session *session = iocb->ki_filp->private_data;
+	ssize_t n = session_lock(iocb->ki_filp);
+
+	if (n)
+		return n;
+	n = kckpt_session_write(session, from);
+	mutex_unlock(&session->lock);
+	return n;
+}
+
+/* ---- requests about the module itself ---- */
+
+static const struct { u32 id; const char *name; } chardev_families[] = {
+#define KCKPT_FAMILY(name, id, title) { id, #name },
+#include <kckpt/families.def>
+#undef KCKPT_FAMILY
+};
+
+static int info_families(const struct kckpt_info *info)
+{
+	struct kckpt_family_info __user *user = u64_to_user_ptr(info->families);
+	u32 i;
+
+	for (i = 0; user && i < min_t(u32, info->nr_families, ARRAY_SIZE(chardev_families)); i++) {
+		struct kckpt_family_info out = { .id = chardev_families[i].id };
+		const char *missing = kckpt_ksym_missing(out.id);
+
+		out.available = !missing;
+		strscpy(out.name, chardev_families[i].name, sizeof(out.name));
+		strscpy(out.missing, missing ?: "", sizeof(out.missing));
+		if (kckpt_copy_out(user + i, &out, sizeof(out)))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+static int chardev_info(struct kckpt_info *info)
+{
+	int err = info->reserved ? -EINVAL : info_families(info);
+
+	if (err)
+		return err;
+	info->abi = KCKPT_ABI;
+	info->image_major = KCKPT_IMAGE_MAJOR;
+	info->image_minor = KCKPT_IMAGE_MINOR;
+	info->nr_families = ARRAY_SIZE(chardev_families);
+	info->flags = kckpt_untested ? KCKPT_INFO_UNTESTED : 0;
+	if (IS_ENABLED(KCKPT_FAULTS))
+		info->flags |= KCKPT_INFO_FAULTS;
+	strscpy(info->version, KCKPT_VERSION, sizeof(info->version));
+	return 0;
+}
+
+static int chardev_report(struct kckpt_session *session, struct kckpt_report *req)
+{
+	struct kckpt_error __user *user = u64_to_user_ptr(req->errors);
+	struct kckpt_error error;
+	u32 i;
+
+	if (req->reserved)
+		return -EINVAL;
+	for (i = 0; i < req->nr && kckpt_report_get(&session->ctx.report, req->first + i, &error); i++)
+		if (kckpt_copy_out(user + i, &error, sizeof(error)))
+			return -EFAULT;
+	req->nr = i;
+	req->total = session->ctx.report.total;
+	return 0;
+}
+
+/* ---- ioctl ---- */
+
+union chardev_req {
+	struct kckpt_info info;
+	struct kckpt_freeze freeze;
+	struct kckpt_capture capture;
+	struct kckpt_instantiate instantiate;
+	struct kckpt_commit commit;
+	struct kckpt_report report;
+	struct kckpt_stats stats;
+};
+
+/* What each request carries, by number. */
+static const struct chardev_call {
+	unsigned int cmd;
+	size_t size;
+} chardev_calls[] = {
+	[_IOC_NR(KCKPT_IOC_INFO)]	= { KCKPT_IOC_INFO, sizeof(struct kckpt_info) },
+	[_IOC_NR(KCKPT_IOC_FREEZE)]	= { KCKPT_IOC_FREEZE, sizeof(struct kckpt_freeze) },
+	[_IOC_NR(KCKPT_IOC_CAPTURE)]	= { KCKPT_IOC_CAPTURE, sizeof(struct kckpt_capture) },
+	[_IOC_NR(KCKPT_IOC_THAW)]	= { KCKPT_IOC_THAW, 0 },
+	[_IOC_NR(KCKPT_IOC_KILL)]	= { KCKPT_IOC_KILL, 0 },
+	[_IOC_NR(KCKPT_IOC_RELEASE_FROZEN)] = { KCKPT_IOC_RELEASE_FROZEN, 0 },
+	[_IOC_NR(KCKPT_IOC_INSTANTIATE)] = { KCKPT_IOC_INSTANTIATE, sizeof(struct kckpt_instantiate) },
+	[_IOC_NR(KCKPT_IOC_COMMIT)]	= { KCKPT_IOC_COMMIT, sizeof(struct kckpt_commit) },
+	[_IOC_NR(KCKPT_IOC_ABORT)]	= { KCKPT_IOC_ABORT, 0 },
+	[_IOC_NR(KCKPT_IOC_REPORT)]	= { KCKPT_IOC_REPORT, sizeof(struct kckpt_report) },
+	[_IOC_NR(KCKPT_IOC_STATS)]	= { KCKPT_IOC_STATS, sizeof(struct kckpt_stats) },
+};
+
+/* The size of the struct may differ from ours, see the head of uapi.h; type, number and direction may not. */
+static const struct chardev_call *chardev_find(unsigned int cmd)
+{
+	unsigned int nr = _IOC_NR(cmd);
+
+	if (nr >= ARRAY_SIZE(chardev_calls))
+		return NULL;
+	nr = array_index_nospec(nr, ARRAY_SIZE(chardev_calls));
+	return (cmd & ~IOCSIZE_MASK) == (chardev_calls[nr].cmd & ~IOCSIZE_MASK) ? &chardev_calls[nr] : NULL;
+}
+
+static int chardev_do(struct kckpt_session *session, unsigned int nr, union chardev_req *req)
+{
+	switch (nr) {
+	case _IOC_NR(KCKPT_IOC_INFO):
+		return chardev_info(&req->info);
+	case _IOC_NR(KCKPT_IOC_FREEZE):
+		if (req->freeze.flags || req->freeze.reserved)
+			return -EINVAL;
+		return kckpt_session_freeze(session, &req->freeze);
+	case _IOC_NR(KCKPT_IOC_CAPTURE):
+		return kckpt_session_capture(session, &req->capture);
+	case _IOC_NR(KCKPT_IOC_THAW):
+		return kckpt_session_thaw(session);
+	case _IOC_NR(KCKPT_IOC_KILL):
+		return kckpt_session_kill(session);
+	case _IOC_NR(KCKPT_IOC_RELEASE_FROZEN):
+		return kckpt_session_release_frozen(session);
+	case _IOC_NR(KCKPT_IOC_INSTANTIATE):
+		return kckpt_session_instantiate(session, &req->instantiate);
+	case _IOC_NR(KCKPT_IOC_COMMIT):
+		return kckpt_session_commit(session, &req->commit);
+	case _IOC_NR(KCKPT_IOC_ABORT):
+		return kckpt_session_abort(session);
+	case _IOC_NR(KCKPT_IOC_REPORT):
+		return chardev_report(session, &req->report);
+	case _IOC_NR(KCKPT_IOC_STATS):
+		kckpt_session_stats(session, &req->stats);
+		return 0;
+	default:
+		return -ENOTTY;
+	}
+}
+
+static long chardev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	const struct chardev_call *call = chardev_find(cmd);
+	struct kckpt_session *session = file->private_data;
+	void __user *user = (void __user *)arg;
+	size_t user_size = _IOC_SIZE(cmd);
+	union chardev_req req;
+	int err;
+
+	if (!call)
+		return -ENOTTY;
+	memset(&req, 0, sizeof(req));
+	if (_IOC_DIR(cmd) & _IOC_WRITE) {
+		err = kckpt_copy_struct(&req, call->size, user, user_size);
+		if (err)
+			return err;
+	}
+	err = session_lock(file);
+	if (err)
+		return err;
+	err = chardev_do(session, _IOC_NR(cmd), &req);
+	mutex_unlock(&session->lock);
+	if (!err && _IOC_DIR(cmd) & _IOC_READ)
+		err = kckpt_copy_out(user, &req, min(call->size, user_size));
+	return err;
+}
+
+static const struct file_operations chardev_fops = {
+	.owner		= THIS_MODULE,
+	.open		= chardev_open,
+	.release	= chardev_release,
+	.read_iter	= chardev_read,
+	.write_iter	= chardev_write,
+	.unlocked_ioctl	= chardev_ioctl,
+	.llseek		= noop_llseek,
+};
+
+static struct miscdevice chardev = {
+	.minor	= MISC_DYNAMIC_MINOR,
+	.name	= "kckpt",
+	.fops	= &chardev_fops,
+	.mode	= 0600,
+};
+
+bool kckpt_is_session(struct file *file)
+{
+	return file->f_op == &chardev_fops;
+}
+
+int kckpt_chardev_init(void)
+{
+	return misc_register(&chardev);
+}
+
+void kckpt_chardev_exit(void)
+{
+	misc_deregister(&chardev);
+}

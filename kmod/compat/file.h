@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef KCKPT_COMPAT_FILE_H
+#define KCKPT_COMPAT_FILE_H
+
+#include <linux/fs.h>
+#include <linux/version.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#include <linux/filelock.h>	/* since 5970e15dbcfe ("filelock: move file locking definitions to separate header file") (v6.3) */
+#endif
+
+/*
+ * kckpt_file_path() - the path that the user opened. A file that overlayfs maps is the one below; until v6.7 it bore the
+ * user's path, since def3ae83da02 ("fs: store real path instead of fake path in backing file f_path") it keeps
+ * that aside.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+static inline const struct path *kckpt_file_path(const struct file *file)
+{
+	return file_user_path(file);
+}
+#else
+static inline const struct path *kckpt_file_path(const struct file *file)
+{
+	return &file->f_path;
+}
+#endif
+
+/*
+ * kckpt_file_has_owner() - F_SETOWN or F_SETSIG was used. The owner is allocated apart since 1934b212615d ("file: reclaim 24
+ * bytes from f_owner") (v6.12).
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+static inline bool kckpt_file_has_owner(const struct file *file)
+{
+	const struct fown_struct *owner = file_f_owner(file);
+
+	return owner && (owner->pid || owner->signum);
+}
+#else
+static inline bool kckpt_file_has_owner(const struct file *file)
+{
+	return file->f_owner.pid || file->f_owner.signum;
+}
+#endif
+
+/* kckpt_lock_is() - does a lock or lease belong to @file? Their common part became a struct of its own in v6.9. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
+#define kckpt_for_each_lock(lock, list) list_for_each_entry(lock, list, c.flc_list)
+
+static inline bool kckpt_lock_is(const struct file_lock *lock, const struct file *file)
+{
+	return lock->c.flc_file == file;
+}
+#else
+#define kckpt_for_each_lock(lock, list) list_for_each_entry(lock, list, fl_list)
+
+static inline bool kckpt_lock_is(const struct file_lock *lock, const struct file *file)
+{
+	return lock->fl_file == file;
+}
+#endif
+
+/* kckpt_lock_context() - the locks on an inode, or NULL; the kernel's own helper is not there before v6.3. */
+static inline struct file_lock_context *kckpt_lock_context(const struct inode *inode)
+{
+	return smp_load_acquire(&inode->i_flctx);
+}
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef KCKPT_COMPAT_TASK_H
+#define KCKPT_COMPAT_TASK_H
+
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/version.h>
+
+/*
+ * kckpt_rseq_len(), kckpt_rseq_set() - the registration of restartable sequences. The length is kept since ee3e3ac05c26
+ * ("rseq: Introduce extensible rseq ABI") (v6.3); before, it was always 32. Set by hand since sys_rseq() of
+ * some versions clears a critical section that the thread was frozen in; on the way to user mode the kernel then
+ * aborts it as after any preemption.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+static inline u32 kckpt_rseq_len(const struct task_struct *task)
+{
+	return task->rseq_len;
+}
+
+static inline void kckpt_rseq_set(struct task_struct *task, struct rseq __user *rseq, u32 len, u32 sig)
+{
+	task->rseq = rseq;
+	task->rseq_len = len;
+	task->rseq_sig = sig;
+}
+#else
+static inline u32 kckpt_rseq_len(const struct task_struct *task)
+{
+	return sizeof(struct rseq);
+}
+
+static inline void kckpt_rseq_set(struct task_struct *task, struct rseq __user *rseq, u32 len, u32 sig)
+{
+	task->rseq = rseq;
+	task->rseq_sig = sig;
+}
+#endif
+
+/* kckpt_has_posix_timers() - timer_create() was called. A list on 6.1, an hlist on 6.12. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+static inline bool kckpt_has_posix_timers(const struct signal_struct *signal)
+{
+	return !hlist_empty(&signal->posix_timers);
+}
+#else
+static inline bool kckpt_has_posix_timers(const struct signal_struct *signal)
+{
+	return !list_empty(&signal->posix_timers);
+}
+#endif
+
+/*
+ * kckpt_has_shadow_stack() - user shadow stacks came with b2926a36b97a ("x86/shstk: Handle thread shadow stack")
+ * (v6.6).
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0) && defined(CONFIG_X86_USER_SHADOW_STACK)
+static inline bool kckpt_has_shadow_stack(const struct task_struct *task)
+{
+	return task->thread.features || task->thread.features_locked;
+}
+#else
+static inline bool kckpt_has_shadow_stack(const struct task_struct *task)
+{
+	return false;
+}
+#endif
+
+#endif

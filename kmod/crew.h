@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The tasks being restored. Each one runs in the kernel through the same stages and waits for the others between
+ * them; none returns to user mode before the session says GO, with the cgroup frozen, so that it lands in the
+ * freezer. DEAD ends them all.
+ */
+#ifndef KCKPT_CREW_H
+#define KCKPT_CREW_H
+
+#include <linux/ptrace.h>
+#include <linux/spinlock.h>
+#include <linux/task_work.h>
+#include <linux/wait.h>
+
+struct kckpt_ctx;
+struct kckpt_object;
+struct kckpt_session;
+
+enum kckpt_stage {
+	KCKPT_STAGE_BUILD,	/* processes, threads, areas, files */
+	KCKPT_STAGE_FINISH,	/* pages are in: what needs them, then registers */
+	KCKPT_STAGE_GO,		/* off to user mode */
+	KCKPT_STAGE_DEAD,
+};
+
+struct kckpt_crew {
+	spinlock_t lock;		/* stage and counts */
+	wait_queue_head_t wait;
+	enum kckpt_stage stage;
+	u32 expected, arrived;		/* threads; arrived at the end of the current stage */
+	u32 live;			/* threads that are still in our text */
+	struct task_struct *root;	/* with a reference */
+	pid_t root_pid;			/* in the namespace of who called instantiate */
+};
+
+/* One restored thread. */
+struct kckpt_thread {
+	struct kckpt_session *session;
+	struct kckpt_object *task;	/* its task object */
+	struct callback_head work;	/* puts the registers in place, last of all */
+	struct pt_regs regs;
+};
+
+void kckpt_crew_init(struct kckpt_crew *crew);
+
+/*
+ * kckpt_crew_start() - create the root process in the cgroup of descriptor @cgroup, wait until all threads have built
+ * themselves. On failure all are gone and reaped.
+ */
+int kckpt_crew_start(struct kckpt_session *session, int cgroup, u64 *create_ns);
+
+/* kckpt_crew_clone() - in the context of a restored process: create another of its threads. */
+int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *task, u32 tid);
+
+/* kckpt_crew_finish() - let them finish, freeze the cgroup, let them go into the freezer. */
+int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms);
+
+/* kckpt_crew_kill() - end them all; does not wait. */
+void kckpt_crew_kill(struct kckpt_crew *crew);
+
+/* kckpt_crew_reap() - after kill: wait until they are gone, at most 10 s; the caller's children are reaped. */
+void kckpt_crew_reap(struct kckpt_crew *crew);
+
+void kckpt_crew_put(struct kckpt_crew *crew);
+
+#endif

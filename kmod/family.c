@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The list of families, and what their verbs have in common. */
+#include <linux/dcache.h>
+#include <linux/fs_struct.h>
+#include <linux/sched.h>
+
+#include "family.h"
+#include "fault.h"
+#include "ksym.h"
+
+static const struct kckpt_family_ops *const families[] = {
+#define KCKPT_FAMILY(name, id, title) [id] = &kckpt_##name##_ops,
+#include <kckpt/families.def>
+#undef KCKPT_FAMILY
+};
+
+/* The frame of the stream has no objects. */
+const struct kckpt_family_ops kckpt_stream_ops = { .name = "stream" };
+
+const struct kckpt_family_ops *kckpt_family(u32 id)
+{
+	return id < ARRAY_SIZE(families) ? families[array_index_nospec(id, ARRAY_SIZE(families))] : NULL;
+}
+
+u32 kckpt_family_of_file(struct file *file)
+{
+	u32 id;
+
+	for (id = 1; id < ARRAY_SIZE(families); id++)
+		if (families[id]->claims && !kckpt_ksym_missing(id) && families[id]->claims(file))
+			return id;
+	return 0;
+}
+
+/* The end of a long path says more than its beginning. */
+static void detail_cut(char *detail, size_t room, const char *text, size_t len)
+{
+	if (len < room) {
+		memcpy(detail, text, len);
+		return;
+	}
+	memcpy(detail, "...", 3);
+	memcpy(detail + 3, text + len - (room - 4), room - 4);
+}
+
+int kckpt_fail(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u32 code, int err, const char *fmt, ...)
+{
+	struct kckpt_error error = { .code = code, .err = err ?: kckpt_error_errno(code), .fd = -1 };
+	char *text;
+	va_list args;
+
+	if (obj) {
+		error.pid = obj->where.pid;
+		error.fd = obj->where.fd;
+		error.family = obj->family;
+		error.object = obj->id;
+		memcpy(error.comm, obj->where.comm, sizeof(error.comm));
+	}
+	va_start(args, fmt);
+	text = kvasprintf(GFP_KERNEL, fmt, args);
+	va_end(args);
+	if (text)
+		detail_cut(error.detail, sizeof(error.detail), text, strlen(text));
+	kfree(text);
+	kckpt_report_add(&ctx->report, &error);
+	return error.err;
+}
+
+struct kckpt_object *kckpt_intern(struct kckpt_ctx *ctx, u32 family, const void *ptr,
+				  const struct kckpt_where *where)
+{
+	const struct kckpt_family_ops *ops = kckpt_family(family);
+	struct kckpt_object *obj = kckpt_objtab_find(&ctx->objs, family, ptr);
+
+	if (obj) {
+		if (ops->put)
+			ops->put((void *)ptr);
+	} else {
+		obj = kckpt_objtab_add(&ctx->objs, family, ptr);
+		if (IS_ERR(obj)) {
+			if (ops->put)
+				ops->put((void *)ptr);
+			kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "%s", ops->name);
+			return obj;
+		}
+		obj->where = *where;
+	}
+	obj->seen++;
+	return obj;
+}
+
+u64 kckpt_id_of(struct kckpt_ctx *ctx, u32 family, const void *ptr)
+{
+	const struct kckpt_object *obj = ptr ? kckpt_objtab_find(&ctx->objs, family, ptr) : NULL;
+
+	return obj ? obj->id : 0;
+}
+
+int kckpt_put(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind, const void *rec, size_t size,
+	      const void *tail, size_t tail_len)
+{
+	static const u8 zeros[8];
+	struct kckpt_record head = {
+		.family = obj->family, .kind = kind, .size = size + tail_len, .object = obj->id,
+	};
+	int err;
+
+	err = kckpt_recbuf_add(&ctx->records, &head, sizeof(head)) ?:
+	      kckpt_recbuf_add(&ctx->records, rec, size) ?:
+	      kckpt_recbuf_add(&ctx->records, tail, tail_len) ?:
+	      kckpt_recbuf_add(&ctx->records, zeros, -(size + tail_len) & 7);
+	if (err)
+		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, err, "records");
+	ctx->nr_records++;
+	return 0;
+}
+
+const struct kckpt_rec *kckpt_rec_next(const struct kckpt_object *obj, u16 kind, const struct kckpt_rec *after)
+{
+	const struct list_head *head = &obj->records;
+	const struct list_head *pos = after ? after->node.next : head->next;
+
+	for (; pos != head; pos = pos->next) {
+		const struct kckpt_rec *rec = list_entry(pos, struct kckpt_rec, node);
+
+		if (rec->kind == kind)
+			return rec;
+	}
+	return NULL;
+}
+
+int kckpt_rec_get(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const struct kckpt_rec *rec, void *dst,
+		  size_t size, const u32 *tail_nr, u32 tail_unit, const void **tail)
+{
+	size_t fields = rec->size;
+	u64 tail_len;
+
+	memset(dst, 0, size);
+	memcpy(dst, rec->data, min_t(size_t, size, rec->size));
+	if (tail_nr) {
+		tail_len = (u64)*tail_nr * tail_unit;
+		if (tail_len > fields || (const u8 *)(tail_nr + 1) - (u8 *)dst > fields - tail_len)
+			return kckpt_bad_image(ctx, obj, "record %u.%u: tail of %llu bytes", obj->family,
+					       rec->kind, tail_len);
+		fields -= tail_len;
+		*tail = rec->data + fields;
+	}
+	if (fields < size)
+		memset(dst + fields, 0, size - fields);
+	else if (memchr_inv(rec->data + size, 0, fields - size))
+		return kckpt_fail(ctx, obj, KCKPT_E_IMAGE_NEWER, 0, "record %u.%u has unknown fields",
+				  obj->family, rec->kind);
+	return 0;
+}
+
+int kckpt_rec_only(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind, void *dst, size_t size,
+		   const u32 *tail_nr, u32 tail_unit, const void **tail)
+{
+	const struct kckpt_rec *rec = kckpt_rec_next(obj, kind, NULL);
+
+	if (!rec || kckpt_rec_next(obj, kind, rec))
+		return kckpt_bad_image(ctx, obj, "not one record %u.%u", obj->family, kind);
+	return kckpt_rec_get(ctx, obj, rec, dst, size, tail_nr, tail_unit, tail);
+}
+
+char *kckpt_rec_path(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const void *tail, u32 len)
+{
+	const char *text = tail;
+	char *path;
+
+	if (!len || len >= PATH_MAX || text[0] != '/' || memchr(text, 0, len)) {
+		kckpt_bad_image(ctx, obj, "bad path");
+		return NULL;
+	}
+	path = kckpt_should_fail() ? NULL : kmemdup_nul(text, len, GFP_KERNEL);
+	if (!path)
+		kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "path");
+	return path;
+}
+
+struct kckpt_object *kckpt_ref(struct kckpt_ctx *ctx, const struct kckpt_object *from, u64 id, u32 family)
+{
+	struct kckpt_object *obj = kckpt_objtab_get(&ctx->objs, id);
+
+	if (obj && obj->family == family)
+		return obj;
+	kckpt_bad_image(ctx, from, "refers to object %llu, which is no %s", id, kckpt_family(family)->name);
+	return NULL;
+}
+
+int kckpt_make(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	int err;
+
+	lockdep_assert_held(&ctx->objs.make_lock);
+	if (obj->state == KCKPT_OBJ_MADE)
+		return 0;
+	if (obj->state == KCKPT_OBJ_MAKING)
+		return kckpt_bad_image(ctx, obj, "an object refers to itself");
+	obj->state = KCKPT_OBJ_MAKING;
+	err = kckpt_family(obj->family)->restore(ctx, obj);
+	if (!err)
+		obj->state = KCKPT_OBJ_MADE;
+	return err;
+}
+
+char *kckpt_path(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const struct path *path, char *buf)
+{
+	char *name;
+
+	if (d_unlinked(path->dentry)) {
+		name = dentry_path_raw(path->dentry, buf, PATH_MAX);
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_UNLINKED, 0, "%s", IS_ERR(name) ? "?" : name);
+		return NULL;
+	}
+	name = kcall(__d_path)(path, &ctx->root, buf, PATH_MAX);
+	if (IS_ERR_OR_NULL(name)) {
+		name = dentry_path_raw(path->dentry, buf, PATH_MAX);
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_UNREACHABLE, 0, "%s", IS_ERR(name) ? "?" : name);
+		return NULL;
+	}
+	return name;
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The cgroup v2 freezer. Tasks end up in a trap on their way to user mode, with complete registers; tracers and job
+ * control go on working. Anybody else may write cgroup.freeze meanwhile: freezing is a help, never a guarantee.
+ */
+#include <linux/cgroup.h>
+#include <linux/delay.h>
+#include <linux/sched/signal.h>
+
+#include "family.h"
+#include "fault.h"
+#include "freeze.h"
+#include "ksym.h"
+
+static LIST_HEAD(held);
+static DEFINE_MUTEX(held_lock);		/* inside freezer.lock */
+
+void kckpt_freezer_init(struct kckpt_freezer *freezer)
+{
+	mutex_init(&freezer->lock);
+	INIT_LIST_HEAD(&freezer->node);
+}
+
+static int held_add(struct kckpt_freezer *freezer, struct cgroup *cgrp)
+{
+	struct kckpt_freezer *other;
+	int err = 0;
+
+	mutex_lock(&held_lock);
+	list_for_each_entry(other, &held, node)
+		if (other->cgrp == cgrp)
+			err = -EBUSY;
+	if (!err) {
+		freezer->cgrp = cgrp;
+		list_add(&freezer->node, &held);
+	}
+	mutex_unlock(&held_lock);
+	return err;
+}
+
+int kckpt_freezer_hold(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, int fd)
+{
+	struct cgroup *cgrp = cgroup_get_from_fd(fd);
+	int err;
+
+	if (IS_ERR(cgrp))
+		return kckpt_fail(ctx, NULL, KCKPT_E_NOT_CGROUP, PTR_ERR(cgrp), "descriptor %d", fd);
+	if (!cgrp->level)
+		err = kckpt_fail(ctx, NULL, KCKPT_E_CGROUP_ROOT, 0, "/");
+	else if (held_add(freezer, cgrp))
+		err = kckpt_fail(ctx, NULL, KCKPT_E_CGROUP_BUSY, 0, "");
+	else
+		return 0;
+	cgroup_put(cgrp);
+	return err;
+}
+
+void kckpt_freezer_drop(struct kckpt_freezer *freezer)
+{
+	struct cgroup *cgrp;
+
+	kckpt_freezer_thaw(freezer);
+	mutex_lock(&freezer->lock);
+	mutex_lock(&held_lock);
+	cgrp = freezer->cgrp;
+	freezer->cgrp = NULL;
+	list_del_init(&freezer->node);
+	mutex_unlock(&held_lock);
+	mutex_unlock(&freezer->lock);
+	if (cgrp)
+		cgroup_put(cgrp);
+}
+
+static bool cgroup_alive(struct cgroup *cgrp)
+{
+	return cgrp->self.flags & CSS_ONLINE;
+}
+
+/* Under freezer.lock. */
+static int freezer_set(struct kckpt_freezer *freezer, bool freeze)
+{
+	struct cgroup *cgrp = freezer->cgrp;
+	int err = 0;
+
+	mutex_lock(kdata(cgroup_mutex));
+	if (!cgroup_alive(cgrp)) {
+		err = -ENODEV;
+	} else if (cgrp->freezer.freeze != freeze) {
+		kcall(cgroup_freeze)(cgrp, freeze);
+		freezer->ours = freeze;
+	}
+	mutex_unlock(kdata(cgroup_mutex));
+	return err;
+}
+
+static int freezer_start(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer)
+{
+	struct cgroup *cgrp = freezer->cgrp;
+	bool inside;
+	int err;
+
+	rcu_read_lock();
+	inside = cgroup_is_descendant(task_dfl_cgroup(current), cgrp);
+	rcu_read_unlock();
+	if (inside)
+		return kckpt_fail(ctx, NULL, KCKPT_E_CGROUP_HAS_TOOL, 0, "");
+	if (!cgroup_is_populated(cgrp))
+		return kckpt_fail(ctx, NULL, KCKPT_E_CGROUP_EMPTY, 0, "");
+
+	mutex_lock(&freezer->lock);
+	freezer->since = ktime_get();
+	err = kckpt_should_fail() ? -ENODEV : freezer_set(freezer, true);
+	mutex_unlock(&freezer->lock);
+	return err ? kckpt_fail(ctx, NULL, KCKPT_E_CGROUP_EMPTY, err, "") : 0;
+}
+
+int kckpt_freezer_start_restored(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer)
+{
+	int err;
+
+	mutex_lock(&freezer->lock);
+	err = kckpt_should_fail() ? -ENODEV : freezer_set(freezer, true);
+	mutex_unlock(&freezer->lock);
+	return err ? kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, err, "the cgroup was removed") : 0;
+}
+
+int kckpt_freezer_check_empty(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer)
+{
+	struct cgroup *cgrp = freezer->cgrp;
+
+	if (cgroup_is_populated(cgrp) || cgrp->nr_descendants)
+		return kckpt_fail(ctx, NULL, KCKPT_E_CGROUP_NOT_EMPTY, 0, "");
+	if (cgrp->freezer.e_freeze || test_bit(CGRP_FREEZE, &cgrp->flags))
+		return kckpt_fail(ctx, NULL, KCKPT_E_CGROUP_FROZEN, 0, "");
+	return 0;
+}
+
+bool kckpt_freezer_is_frozen(const struct kckpt_freezer *freezer)
+{
+	return freezer->cgrp && test_bit(CGRP_FROZEN, &freezer->cgrp->flags);
+}
+
+/* Short naps at first: a few tasks are there within a millisecond. */
+static void nap(unsigned int i)
+{
+	if (i < 100)
+		usleep_range(50, 100);
+	else
+		msleep(5);
+}
+
+static void report_stuck(struct kckpt_ctx *ctx, struct cgroup *cgrp)
+{
+	struct kckpt_object about = { .family = KCKPT_F_task };
+	struct css_task_iter it;
+	struct task_struct *task;
+
+	kckpt_for_each_cgroup_task(&it, task, cgrp) {
+		if (task->frozen || task->exit_state)
+			continue;
+		about.where = kckpt_where(task, ctx->pidns, -1);
+		kckpt_fail(ctx, &about, KCKPT_E_FREEZE_TIMEOUT, 0, "state %c", task_state_to_char(task));
+	}
+}
+
+int kckpt_freezer_freeze(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u32 timeout_ms)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
+	struct css_task_iter it;
+	struct task_struct *task;
+	unsigned int i;
+	int err;
+
+	err = freezer_start(ctx, freezer);
+	if (err)
+		return err;
+	for (i = 0; !kckpt_freezer_is_frozen(freezer); i++) {
+		if (kckpt_should_fail() || signal_pending(current)) {
+			kckpt_freezer_thaw(freezer);
+			return kckpt_fail(ctx, NULL, KCKPT_E_INTERRUPTED, 0, "freeze");
+		}
+		if (time_after(jiffies, end)) {
+			report_stuck(ctx, freezer->cgrp);
+			kckpt_freezer_thaw(freezer);
+			return kckpt_error_errno(KCKPT_E_FREEZE_TIMEOUT);
+		}
+		nap(i);
+	}
+	freezer->freeze_ns = ktime_to_ns(ktime_sub(ktime_get(), freezer->since));
+	kckpt_for_each_cgroup_task(&it, task, freezer->cgrp)
+		kckpt_hide_eintr(task);
+	return 0;
+}
+
+void kckpt_freezer_thaw(struct kckpt_freezer *freezer)
+{
+	mutex_lock(&freezer->lock);
+	if (freezer->cgrp && freezer->ours)
+		freezer_set(freezer, false);
+	freezer->pause_ns = kckpt_freezer_pause_ns(freezer);
+	freezer->since = 0;
+	freezer->ours = false;
+	mutex_unlock(&freezer->lock);
+}
+
+void kckpt_freezer_give(struct kckpt_freezer *freezer)
+{
+	mutex_lock(&freezer->lock);
+	freezer->ours = false;
+	mutex_unlock(&freezer->lock);
+}
+
+u64 kckpt_freezer_pause_ns(const struct kckpt_freezer *freezer)
+{
+	return freezer->since ? ktime_to_ns(ktime_sub(ktime_get(), freezer->since)) : freezer->pause_ns;
+}
+
+/* Those that are still alive get a SIGKILL, which a frozen task obeys. Returns how many there are. */
+static u32 kill_tasks(struct cgroup *cgrp)
+{
+	struct css_task_iter it;
+	struct task_struct *task;
+	u32 alive = 0;
+
+	kckpt_for_each_cgroup_task(&it, task, cgrp) {
+		if (READ_ONCE(task->exit_state))
+			continue;
+		send_sig(SIGKILL, task, 1);
+		alive++;
+	}
+	return alive;
+}
+
+int kckpt_freezer_kill(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u32 timeout_ms)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
+	unsigned int i;
+
+	for (i = 0; kill_tasks(freezer->cgrp); i++) {
+		if (time_after(jiffies, end))
+			return kckpt_fail(ctx, NULL, KCKPT_E_KILL_TIMEOUT, 0, "");
+		nap(i);
+	}
+	return 0;
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+/* See ksym.h. All symbols are resolved once, at load: patching a static call stops the machine for a moment. */
+#include <linux/kprobes.h>
+#include <linux/module.h>
+
+#include <kckpt/uapi.h>
+
+#include "ksym.h"
+
+typedef unsigned long ksym_lookup_t(const char *name);
+static unsigned long ksym_lookup_none(const char *name) { return 0; }
+DEFINE_STATIC_CALL(ksym_lookup, ksym_lookup_none);
+
+#define X(sym, fam, why) DEFINE_STATIC_CALL_NULL(ksym_##sym, sym);
+KCKPT_KSYM_CALLS(X)
+#undef X
+
+#define X(sym, fam, why) unsigned long ksym_addr_##sym;
+KCKPT_KSYM_DATA(X)
+#undef X
+
+struct ksym_entry {
+	const char *name;
+	u32 family;
+	unsigned long found;
+};
+
+static struct ksym_entry ksym_calls[] = {
+#define X(sym, fam, why) { #sym, KCKPT_F_##fam, 0 },
+	KCKPT_KSYM_CALLS(X)
+#undef X
+};
+
+static struct ksym_entry ksym_data[] = {
+#define X(sym, fam, why) { #sym, KCKPT_F_##fam, 0 },
+	KCKPT_KSYM_DATA(X)
+#undef X
+};
+
+/*
+ * kallsyms_lookup_name() is not exported since 0bd476e6c671 ("kallsyms: unexport kallsyms_lookup_name() and
+ * kallsyms_on_each_symbol()") (v5.7); a kprobe on it tells where it is. With CONFIG_X86_KERNEL_IBT the probe
+ * sits behind the ENDBR: calling there once is fine, and gives the exact start, which static calls want.
+ */
+static int ksym_find_lookup(void)
+{
+	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
+	unsigned long exact;
+	int err;
+
+	err = register_kprobe(&probe);
+	if (err)
+		return err;
+	static_call_update(ksym_lookup, (ksym_lookup_t *)probe.addr);
+	unregister_kprobe(&probe);
+
+	exact = static_call(ksym_lookup)("kallsyms_lookup_name");
+	if (!exact)
+		return -ENOENT;
+	static_call_update(ksym_lookup, (ksym_lookup_t *)exact);
+	return 0;
+}
+
+static void ksym_resolve(void)
+{
+	struct ksym_entry *e = ksym_calls;
+
+#define X(sym, fam, why)						\
+	e->found = static_call(ksym_lookup)(e->name);			\
+	if (e->found)							\
+		static_call_update(ksym_##sym, (typeof(&sym))e->found); \
+	e++;
+	KCKPT_KSYM_CALLS(X)
+#undef X
+
+	e = ksym_data;
+#define X(sym, fam, why)						\
+	ksym_addr_##sym = e->found = static_call(ksym_lookup)(e->name);	\
+	e++;
+	KCKPT_KSYM_DATA(X)
+#undef X
+}
+
+static const char *ksym_missing_in(const struct ksym_entry *e, size_t n, u32 family)
+{
+	for (; n; n--, e++)
+		if (e->family == family && !e->found)
+			return e->name;
+	return NULL;
+}
+
+const char *kckpt_ksym_missing(u32 family)
+{
+	return ksym_missing_in(ksym_calls, ARRAY_SIZE(ksym_calls), family) ?:
+	       ksym_missing_in(ksym_data, ARRAY_SIZE(ksym_data), family);
+}
+
+/* Without these no family works; the others only disable what needs them. */
+static const u32 ksym_core[] = { KCKPT_F_stream, KCKPT_F_task, KCKPT_F_cpu, KCKPT_F_process, KCKPT_F_mm };
+
+int kckpt_ksym_init(void)
+{
+	const char *missing;
+	unsigned int i;
+	int err;
+
+	err = ksym_find_lookup();
+	if (err) {
+		pr_err("cannot look up kernel symbols: %d\n", err);
+		return err;
+	}
+	ksym_resolve();
+	for (i = 0; i < ARRAY_SIZE(ksym_core); i++) {
+		missing = kckpt_ksym_missing(ksym_core[i]);
+		if (missing) {
+			pr_err("this kernel has no symbol %s\n", missing);
+			return -EOPNOTSUPP;
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The one place for symbols that the kernel does not export.
+ *
+ * Functions are called through static calls: a direct call instruction, patched at load. An indirect call to an
+ * address from kallsyms is fatal on CPUs with indirect-branch tracking, since the kernel seals the entry of
+ * every function whose address it does not take itself.
+ *
+ * The type of a static call comes from the kernel's own header, so that a changed prototype breaks the build and
+ * not the machine; what no header declares is declared below.
+ */
+#ifndef KCKPT_KSYM_H
+#define KCKPT_KSYM_H
+
+#include <linux/cgroup.h>
+#include <linux/fdtable.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/fs_struct.h>
+#include <linux/mm.h>
+#include <linux/pagewalk.h>
+#include <linux/wait.h>
+#include <linux/pipe_fs_i.h>
+#include <linux/ptrace.h>
+#include <linux/sched/coredump.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/sched/task_stack.h>
+#include <linux/static_call.h>
+#include <linux/syscalls.h>
+#include <linux/task_work.h>
+#include <asm/fsgsbase.h>
+#include <asm/proto.h>
+#include <asm/vdso.h>
+
+#include <asm/fpu/types.h>
+
+/* Declared in private headers of the kernel, or nowhere. */
+int do_prlimit(struct task_struct *task, unsigned int resource, struct rlimit *new_limit,
+	       struct rlimit *old_limit);
+char *__d_path(const struct path *path, const struct path *root, char *buf, int len);
+int map_vdso_once(const struct vdso_image *image, unsigned long addr);
+long do_arch_prctl_64(struct task_struct *task, int option, unsigned long arg);
+int copy_uabi_from_kernel_to_xstate(struct fpstate *fpstate, const void *kbuf, u32 *pkru);
+void __set_current_blocked(const sigset_t *set);
+int send_signal_locked(int sig, struct kernel_siginfo *info, struct task_struct *task, enum pid_type type);
+int ksys_setsid(void);
+typedef long kckpt_syscall_t(const struct pt_regs *regs);
+kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_sys_setpgid, __x64_sys_membarrier,
+	__x64_sys_set_robust_list;
+
+/* X(name, family, why): functions, called with kcall(name)(...). A missing one disables its family. */
+#define KCKPT_KSYM_CALLS(X)									\
+	X(cgroup_freeze,	stream,	"stop and resume a cgroup")				\
+	X(css_task_iter_start,	stream,	"list the tasks of a cgroup")				\
+	X(css_task_iter_next,	stream,	"list the tasks of a cgroup")				\
+	X(css_task_iter_end,	stream,	"list the tasks of a cgroup")				\
+	X(kernel_clone,		stream,	"create tasks that start in the kernel")		\
+	X(kernel_wait4,		stream,	"reap what a failed restore leaves")			\
+	X(find_get_task_by_vpid, stream, "tell whether a pid is taken")				\
+	X(task_work_run,	stream,	"let go of the caller's files at once")			\
+	X(put_task_stack,	stream,	"look at the registers of a task that may die")		\
+	X(ptrace_may_access,	stream,	"ask whether the caller may look into a task")		\
+	X(__lock_task_sighand,	process, "read pending signals")				\
+	X(do_sigaction,		process, "set signal handlers")					\
+	X(send_signal_locked,	process, "queue pending signals again")				\
+	X(do_prlimit,		process, "set limits with their side effects")			\
+	X(ksys_setsid,		process, "lead a session")					\
+	X(__x64_sys_setpgid,	process, "lead a process group")				\
+	X(__set_current_blocked, task,	"set the signal mask")					\
+	X(__set_task_comm,	task,	"set the name")						\
+	X(__x64_sys_set_robust_list, task, "register robust futexes")				\
+	X(do_arch_prctl_64,	cpu,	"set fs and gs bases of the running task")		\
+	X(x86_fsbase_read_task,	cpu,	"read the fs base of a stopped task")			\
+	X(x86_gsbase_read_task,	cpu,	"read the gs base of a stopped task")			\
+	X(copy_uabi_from_kernel_to_xstate, cpu, "load vector state")				\
+	X(walk_page_range,	mm,	"find the pages of an area")				\
+	X(get_mm_exe_file,	mm,	"find the executable")					\
+	X(replace_mm_exe_file,	mm,	"set the executable")					\
+	X(map_vdso_once,	mm,	"put the vdso where it was")				\
+	X(__x64_sys_mprotect,	mm,	"set the protection of an area")			\
+	X(__x64_sys_madvise,	mm,	"set the advice of an area")				\
+	X(__x64_sys_mlock2,	mm,	"lock an area")						\
+	X(set_dumpable,		mm,	"set who may look into an address space")		\
+	X(__x64_sys_membarrier,	mm,	"register for memory barriers")				\
+	X(set_fs_pwd,		fs,	"set the working directory")				\
+	X(__d_path,		fs,	"name a file as its task sees it")			\
+	X(dup_fd,		files,	"make an empty descriptor table")			\
+	X(put_files_struct,	files,	"drop a descriptor table")				\
+	X(replace_fd,		files,	"install a file at a given number")			\
+	X(get_pipe_info,	pipe,	"tell a pipe from any other file")			\
+	X(create_pipe_files,	pipe,	"make a pipe without taking fd numbers")		\
+	X(pipe_fcntl,		pipe,	"set the size of a pipe")
+
+/* X(name, family, why): data, and functions that are only compared or stored; kdata(name) is the address. */
+#define KCKPT_KSYM_DATA(X)									\
+	X(cgroup_mutex,			stream,	"serialize with changes of the hierarchy")	\
+	X(vdso_image_64,		mm,	"the vdso of this kernel")			\
+	X(special_mapping_vmops,	mm,	"tell the vdso from any other area")		\
+	X(fpu_user_cfg,			cpu,	"size and features of the vector state")	\
+	X(hrtimer_nanosleep_restart,	task,	"resume a sleep")				\
+	X(futex_wait_restart,		task,	"resume a futex wait")				\
+	X(do_no_restart_syscall,	task,	"resume nothing")				\
+	X(do_restart_poll,		task,	"resume a poll")				\
+	X(sysctl_nr_open,		files,	"know the highest descriptor")			\
+	X(pipefifo_fops,		pipe,	"tell a pipe from any other file")
+
+#define X(name, family, why) DECLARE_STATIC_CALL(ksym_##name, name);
+KCKPT_KSYM_CALLS(X)
+#undef X
+#define kcall(name) static_call(ksym_##name)
+
+#define X(name, family, why) extern unsigned long ksym_addr_##name;
+KCKPT_KSYM_DATA(X)
+#undef X
+#define kdata(name) ((void *)ksym_addr_##name)
+#define kvalue(name) (*(typeof(name) *)kdata(name))
+
+int kckpt_ksym_init(void);
+
+/* kckpt_ksym_missing() - the first symbol that @family needs and this kernel lacks, or NULL. */
+const char *kckpt_ksym_missing(u32 family);
+
+#endif

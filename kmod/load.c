@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Reads the stream of image.h. Nothing in it is trusted: every length is bounded before it is used, records are
+ * believed when the end record's digest agrees with them, pages when the digests at the end do; until then nobody
+ * runs on them.
+ */
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/swap.h>
+
+#include "family.h"
+#include "fault.h"
+#include "load.h"
+#include "pages.h"
+
+#define LOAD_MAX_RECORDS	(512ULL << 20)	/* bytes of all records */
+
+struct kckpt_load *kckpt_load_alloc(void)
+{
+	struct kckpt_load *load = kckpt_alloc(sizeof(*load));
+
+	if (load)
+		kckpt_digest_init(&load->digest);
+	return load;
+}
+
+static void load_unpin(struct kckpt_load *load)
+{
+	u32 i;
+
+	for (i = 0; i < load->nr_pinned; i++) {
+		/* Reclaim may have written the page to swap while we filled it. */
+		set_page_dirty_lock(load->pinned[i]);
+		put_page(load->pinned[i]);
+	}
+	load->nr_pinned = load->pin_at = load->byte_at = 0;
+}
+
+void kckpt_load_free(struct kckpt_load *load)
+{
+	if (!load)
+		return;
+	load_unpin(load);
+	kckpt_digest_free(&load->digest);
+	kvfree(load->rec);
+	kvfree(load->scratch);
+	kvfree(load);
+}
+
+static int load_bad(struct kckpt_ctx *ctx, struct kckpt_load *load, const char *what)
+{
+	return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_DAMAGED, 0, "%s, before byte %llu", what, load->digest.at);
+}
+
+/* ---- header ---- */
+
+static int load_header(struct kckpt_ctx *ctx, struct kckpt_load *load)
+{
+	const struct kckpt_header *header = &load->header;
+
+	if (memcmp(header->magic, KCKPT_IMAGE_MAGIC, sizeof(header->magic)))
+		return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_MAGIC, 0, "the first 8 bytes are not " KCKPT_IMAGE_MAGIC);
+	if (header->major != KCKPT_IMAGE_MAJOR)
+		return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_NEWER, 0, "format %u.%u", header->major, header->minor);
+	if (header->header_size != sizeof(*header) || header->page_shift != PAGE_SHIFT ||
+	    header->header_flags || memchr_inv(header->parent, 0, sizeof(header->parent)) ||
+	    memchr_inv(header->reserved, 0, sizeof(header->reserved)) ||
+	    strncmp(header->arch, "x86_64", sizeof(header->arch)))
+		return load_bad(ctx, load, "header");
+	ctx->monotonic_shift = ktime_get_ns() - header->monotonic_ns;
+	ctx->boottime_shift = ktime_get_boottime_ns() - header->boottime_ns;
+	load->phase = KCKPT_LOAD_RECORD;
+	return 0;
+}
+
+/* ---- records ---- */
+
+static bool kind_known(u16 family, u16 kind)
+{
+	switch (family << 16 | kind) {
+#define KCKPT_RECORD(name, fam, kind, tail, meaning) case KCKPT_F_##fam << 16 | kind:
+#include <kckpt/image/records.def>
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int load_stream_record(struct kckpt_ctx *ctx, struct kckpt_load *load)
+{
+	const struct kckpt_record *head = &load->head;
+	u64 at = load->digest.at - sizeof(*head);
+
+	if (!load->records_done) {
+		if (head->kind != KCKPT_K_end || head->size != sizeof(struct kckpt_end_rec))
+			return load_bad(ctx, load, "order of records");
+		return 0;
+	}
+	switch (head->kind) {
+	case KCKPT_K_pages:
+		if (load->digests_at || head->size < sizeof(struct kckpt_pages_rec) ||
+		    head->size > sizeof(struct kckpt_pages_rec) + KCKPT_MAX_RUNS * sizeof(struct kckpt_page_run))
+			return load_bad(ctx, load, "page batch");
+		return 0;
+	case KCKPT_K_digests:
+		/* The chunk that the digests are compared with ends where their record begins. */
+		if (load->digests_at || head->size != 8 + load->digest.chunks.bytes)
+			return load_bad(ctx, load, "digests");
+		load->digests_at = at;
+		return 0;
+	case KCKPT_K_index:
+		if (!load->digests_at || load->index_at || !head->size || head->size & 7)
+			return load_bad(ctx, load, "index");
+		load->index_at = at;
+		load->skip = head->size;
+		load->phase = KCKPT_LOAD_SKIP;
+		return 0;
+	case KCKPT_K_trailer:
+		if (!load->index_at || head->size != sizeof(struct kckpt_trailer_rec))
+			return load_bad(ctx, load, "trailer");
+		return 0;
+	default:
+		return load_bad(ctx, load, "order of records");
+	}
+}
+
+static struct kckpt_object *load_object(struct kckpt_ctx *ctx, struct kckpt_load *load)
+{
+	const struct kckpt_record *head = &load->head;
+	struct kckpt_object *obj = load->last;
+
+	if (obj && head->object == obj->id)
+		return head->family == obj->family ? obj : NULL;
+	if (head->object != ctx->objs.nr + 1)
+		return NULL;
+	obj = kckpt_objtab_add(&ctx->objs, head->family, NULL);
+	load->last = obj;
+	return obj;
+}
+
+/* A record's header was read: make room for the payload. */
+static int load_record(struct kckpt_ctx *ctx, struct kckpt_load *load)
+{
+	const struct kckpt_record *head = &load->head;
+	size_t size = ALIGN(head->size, 8);
+	int err;
+
+	if (head->size > KCKPT_MAX_RECORD || (head->object == 0) != (head->family == KCKPT_F_stream &&
+								     head->kind != KCKPT_K_pages))
+		return load_bad(ctx, load, "record header");
+	if (!kind_known(head->family, head->kind))
+		return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_NEWER, 0, "record %u.%u before byte %llu is unknown",
+				  head->family, head->kind, load->digest.at);
+	load->have = 0;
+	load->phase = KCKPT_LOAD_PAYLOAD;
+	if (head->family == KCKPT_F_stream) {
+		err = load_stream_record(ctx, load);
+		if (err || load->phase == KCKPT_LOAD_SKIP)
+			return err;
+	} else {
+		if (load->records_done || !head->size)
+			return load_bad(ctx, load, "order of records");
+		ctx->objs.rec_bytes += size + sizeof(struct kckpt_rec);
+		if (ctx->objs.rec_bytes > LOAD_MAX_RECORDS)
+			return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_LIMIT, 0, "records of more than %llu bytes",
+					  LOAD_MAX_RECORDS);
+	}
+	load->rec = kckpt_alloc(sizeof(*load->rec) + size);
+	if (!load->rec)
+		return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "record of %zu bytes", size);
+	return 0;
+}
+
+static int load_end(struct kckpt_ctx *ctx, struct kckpt_load *load, u64 digest)
+{
+	const struct kckpt_end_rec *rec = (void *)load->rec->data;
+
+	if (rec->digest != digest || rec->nr_records != load->nr_records || rec->nr_objects != ctx->objs.nr)
+		return load_bad(ctx, load, "the records do not match their digest");
+	ctx->nr_pages = rec->nr_pages;
+	load->records_done = true;
+	return 0;
+}
+
+static int load_digests(struct kckpt_ctx *ctx, struct kckpt_load *load)
+{
+	struct kckpt_recbuf_cursor cursor = {};
+	const u8 *want = load->rec->data + 8;
+	u64 chunk = 0, nr = *(u64 *)load->rec->data;
+	const void *have;
+	size_t len, i;
+
+	if (nr * 8 != load->digest.chunks.bytes)
+		return load_bad(ctx, load, "digests");
+	while ((have = kckpt_recbuf_next(&load->digest.chunks, &cursor, &len))) {
+		for (i = 0; i < len; i += 8, chunk++)
+			if (memcmp(want + chunk * 8, have + i, 8))
+				return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_DAMAGED, 0,
+						  "pages: bytes %llu to %llu do not match their digest",
+						  chunk * KCKPT_CHUNK_SIZE,
+						  min((chunk + 1) * KCKPT_CHUNK_SIZE, load->digests_at));
+		cursor.at += len;
+	}
+	return 0;
+}
+
+static int load_trailer(struct kckpt_ctx *ctx, struct kckpt_load *load, u64 root)
+{
+	const struct kckpt_trailer_rec *rec = (void *)load->rec->data;
+	struct {
+		struct kckpt_record head;
+		struct kckpt_trailer_rec rec;
+	} all = { .head = load->head, .rec = *rec };
+
+	if (rec->self != xxh64(&all, offsetof(typeof(all), rec.self), 0) || rec->bytes != load->digest.at ||
+	    rec->digests_at != load->digests_at || rec->index_at != load->index_at)
+		return load_bad(ctx, load, "trailer");
+	if (rec->root != root)
+		return load_bad(ctx, load, "records, page runs, digests or index do not match the root digest");
+	load->phase = KCKPT_LOAD_DONE;
+	return 0;
+}
+
+/* ---- pages ---- */
+
+static bool run_sane(const struct kckpt_page_run *run)
+{
+	return run->nr_pages && run->nr_pages <= (TASK_SIZE_MAX >> PAGE_SHIFT) &&
+	       IS_ALIGNED(run->vaddr, PAGE_SIZE) && run->vaddr < TASK_SIZE_MAX &&
+	       run->vaddr + (u64)run->nr_pages * PAGE_SIZE <= TASK_SIZE_MAX &&
+	       !(run->flags & ~(KCKPT_RUN_ZERO | KCKPT_RUN_HUGE));
+}
+
+static int load_batch(struct kckpt_ctx *ctx, struct kckpt_load *load)
+{
+	const struct kckpt_pages_rec *rec = (void *)load->rec->data;
+	u64 nr_data = 0, nr_all = 0;
+	u32 i;
+
+	load->mm = kckpt_objtab_get(&ctx->objs, load->head.object);
+	if (!load->mm || load->mm->family != KCKPT_F_mm ||
+	    load->head.size != sizeof(*rec) + (u64)rec->nr_runs * sizeof(*load->runs))
+		return load_bad(ctx, load, "page batch");
+	load->runs = (void *)(rec + 1);
+	load->nr_runs = rec->nr_runs;
+	load->run_at = load->page_at = 0;
+	for (i = 0; i < rec->nr_runs; i++) {
+		if (!run_sane(&load->runs[i]))
+			return load_bad(ctx, load, "page run");
+		nr_all += load->runs[i].nr_pages;
+		if (!(load->runs[i].flags & KCKPT_RUN_ZERO))
+			nr_data += load->runs[i].nr_pages;
+	}
+	if (nr_data != rec->nr_data || nr_all > 2 * KCKPT_MAX_BATCH)
+		return load_bad(ctx, load, "page batch");
+	load->skip = nr_data ? -load->digest.at & (KCKPT_PAGE_SIZE - 1) : 0;
+	load->phase = KCKPT_LOAD_DATA_PAD;
+	return 0;
+}
+
+/* Pins the next pages to be filled. 1: pinned, 0: the batch is done. */
+static int load_pin(struct kckpt_ctx *ctx, struct kckpt_load *load)
+{
+	const struct kckpt_page_run *run;
+	int got;
+
+	load_unpin(load);
+	if (load->run_at < load->nr_runs && load->page_at == load->runs[load->run_at].nr_pages) {
+		load->run_at++;
+		load->page_at = 0;
+	}
+	if (load->run_at == load->nr_runs)
+		return 0;
+	run = &load->runs[load->run_at];
+	got = kckpt_pages_pin(ctx, load->mm, load->mm->made, run->vaddr + (u64)load->page_at * PAGE_SIZE,
+			      min_t(u32, KCKPT_LOAD_PIN, run->nr_pages - load->page_at),
+			      run->flags & KCKPT_RUN_HUGE, load->pinned);
+	if (got < 0)
+		return got;
+	load->nr_pinned = got;
+	load->page_at += got;
+	return 1;
+}
+
+static void load_zero_pinned(struct kckpt_load *load)
+{
+	for (; load->pin_at < load->nr_pinned; load->pin_at++, load->nr_zero++)
+		clear_page(page_address(load->pinned[load->pin_at]));
+}
+
+/* Takes page data into pinned pages, or with nothing to fill over them. Bytes; 0: the batch is done. */
+static ssize_t load_data(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from)
+{
+	size_t len = PAGE_SIZE - load->byte_at;
+	void *to;
+	size_t n;
+	int ret;
+
+	while (load->pin_at == load->nr_pinned) {
+		ret = load_pin(ctx, load);
+		if (ret <= 0)
+			return ret;
+		if (load->runs[load->run_at].flags & KCKPT_RUN_ZERO)
+			load_zero_pinned(load);
+	}
+	to = page_address(load->pinned[load->pin_at]) + load->byte_at;
+	n = kckpt_should_fail() ? 0 : copy_from_iter(to, len, from);
+	if (!n)
+		return kckpt_fail(ctx, NULL, KCKPT_E_BAD_ADDRESS, 0, "page data");
+	ret = kckpt_digest_add(&load->digest, to, n, true);
+	load->byte_at += n;
+	if (load->byte_at == PAGE_SIZE) {
+		load->byte_at = 0;
+		load->pin_at++;
+		load->nr_pages++;
+	}
+	return ret ?: n;
+}
+
+/* Bytes that are only looked at by the digests: padding, the index, and pages of a dry run. */
+static ssize_t load_skip(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from, bool is_page)
+{
+	size_t n = min_t(u64, load->skip, PAGE_SIZE);
+	int err;
+
+	if (!load->scratch)
+		load->scratch = kckpt_alloc(PAGE_SIZE);
+	if (!load->scratch)
+		return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "page");
+	n = kckpt_should_fail() ? 0 : copy_from_iter(load->scratch, n, from);
+	if (!n)
+		return kckpt_fail(ctx, NULL, KCKPT_E_BAD_ADDRESS, 0, "image");
+	err = kckpt_digest_add(&load->digest, load->scratch, n, is_page);
+	load->skip -= n;
+	return err ?: n;
+}
+
+/* ---- write() ---- */
+
+/* A record is complete. */
+static int load_payload_done(struct kckpt_ctx *ctx, struct kckpt_load *load)
+{
+	struct kckpt_rec *rec = load->rec;
+	struct kckpt_object *obj;
+	int err;
+
+	rec->kind = load->head.kind;
+	rec->size = load->head.size;
+	if (memchr_inv(rec->data + rec->size, 0, ALIGN(rec->size, 8) - rec->size))
+		return load_bad(ctx, load, "padding of a record");
+	load->phase = KCKPT_LOAD_RECORD;
+	load->have = 0;
+	if (load->head.family != KCKPT_F_stream) {
+		obj = load_object(ctx, load);
+		if (IS_ERR_OR_NULL(obj))
+			return obj ? kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "object") :
+				     load_bad(ctx, load, "object id of a record");
+		list_add_tail(&rec->node, &obj->records);
+		load->rec = NULL;
+		load->nr_records++;
+		return 0;
+	}
+	switch (rec->kind) {
+	case KCKPT_K_end:
+		err = load_end(ctx, load, load->before);
+		break;
+	case KCKPT_K_digests:
+		err = load_digests(ctx, load);
+		break;
+	case KCKPT_K_trailer:
+		err = load_trailer(ctx, load, load->before);
+		break;
+	default:
+		return load_batch(ctx, load);	/* the runs stay in load->rec until the pages are in */
+	}
+	kvfree(rec);
+	load->rec = NULL;
+	return err;
+}
+
+/* Collects @size bytes at @dst. 1: they are complete, 0: more is needed. */
+static int load_collect(struct kckpt_ctx *ctx, struct kckpt_load *load, void *dst, size_t size,
+			struct iov_iter *from)
+{
+	size_t n = min(size - load->have, iov_iter_count(from));
+
+	n = kckpt_should_fail() ? 0 : copy_from_iter(dst + load->have, n, from);
+	if (!n && size > load->have)
+		return kckpt_fail(ctx, NULL, KCKPT_E_BAD_ADDRESS, 0, "image");
+	load->have += n;
+	return load->have == size;
+}
+
+static int load_step_header(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from)
+{
+	int ret = load_collect(ctx, load, &load->header, sizeof(load->header), from);
+
+	if (ret <= 0)
+		return ret;
+	load->have = 0;
+	return kckpt_digest_add(&load->digest, &load->header, sizeof(load->header), false) ?: load_header(ctx, load);
+}
+
+static int load_step_record(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from)
+{
+	int ret = load_collect(ctx, load, &load->head, sizeof(load->head), from);
+
+	if (ret <= 0)
+		return ret;
+	ret = 0;
+	if (load->head.family == KCKPT_F_stream) {
+		/* The end record and the trailer tell the digest of all before themselves. */
+		load->before = kckpt_digest_root(&load->digest);
+		if (load->head.kind == KCKPT_K_digests)
+			ret = kckpt_digest_end(&load->digest);
+	}
+	return ret ?: kckpt_digest_add(&load->digest, &load->head, sizeof(load->head), false) ?:
+	       load_record(ctx, load);
+}
+
+static int load_step_payload(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from)
+{
+	size_t size = ALIGN(load->head.size, 8);
+	int ret = load_collect(ctx, load, load->rec->data, size, from);
+
+	if (ret <= 0)
+		return ret;
+	return kckpt_digest_add(&load->digest, load->rec->data, size, false) ?: load_payload_done(ctx, load);
+}
+
+static void load_batch_done(struct kckpt_load *load)
+{
+	kvfree(load->rec);
+	load->rec = NULL;
+	load->phase = KCKPT_LOAD_RECORD;
+}
+
+static int load_step_pad(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from)
+{
+	const struct kckpt_pages_rec *rec = (void *)load->rec->data;
+	ssize_t n;
+
+	if (load->skip) {
+		n = load_skip(ctx, load, from, false);
+		return n < 0 ? n : 0;
+	}
+	load->skip = load->mm->made ? 0 : (u64)rec->nr_data * PAGE_SIZE;
+	load->phase = KCKPT_LOAD_DATA;
+	return 0;
+}
+
+static int load_step_data(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from)
+{
+	ssize_t n = 0;
+
+	if (load->mm->made)
+		n = load_data(ctx, load, from);
+	else if (load->skip)
+		n = load_skip(ctx, load, from, true);
+	if (!n)
+		load_batch_done(load);
+	return n < 0 ? n : 0;
+}
+
+static int load_step_skip(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from)
+{
+	ssize_t n = load_skip(ctx, load, from, false);
+
+	if (!load->skip) {
+		load->phase = KCKPT_LOAD_RECORD;
+		load->have = 0;
+	}
+	return n < 0 ? n : 0;
+}
+
+static int load_step(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from)
+{
+	switch (load->phase) {
+	case KCKPT_LOAD_HEADER:
+		return load_step_header(ctx, load, from);
+	case KCKPT_LOAD_RECORD:
+		return load_step_record(ctx, load, from);
+	case KCKPT_LOAD_PAYLOAD:
+		return load_step_payload(ctx, load, from);
+	case KCKPT_LOAD_SKIP:
+		return load_step_skip(ctx, load, from);
+	case KCKPT_LOAD_DATA_PAD:
+		return load_step_pad(ctx, load, from);
+	case KCKPT_LOAD_DATA:
+		return load_step_data(ctx, load, from);
+	default:
+		return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_DAMAGED, -EFBIG, "bytes after the trailer");
+	}
+}
+
+ssize_t kckpt_load_write(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from)
+{
+	size_t count = iov_iter_count(from);
+
+	while (!load->err && iov_iter_count(from)) {
+		if (load->phase == KCKPT_LOAD_RECORD && load->records_done && !load->go_on)
+			break;
+		load->err = fatal_signal_pending(current) ? -EINTR : load_step(ctx, load, from);
+		cond_resched();
+	}
+	/* What failed ends the session: bytes taken before do not matter any more. */
+	return load->err ?: count - iov_iter_count(from);
+}
+
+int kckpt_load_complete(struct kckpt_ctx *ctx, struct kckpt_load *load)
+{
+	if (load->err)
+		return load->err;
+	if (load->phase == KCKPT_LOAD_DONE)
+		return 0;
+	return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_TRUNCATED, 0, "it ends after %llu bytes%s", load->digest.at + load->have,
+			  load->records_done ? "" : ", within the records");
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The stream of a restore, as write() brings it. Knows records and pages, no tasks. */
+#ifndef KCKPT_LOAD_H
+#define KCKPT_LOAD_H
+
+#include <linux/uio.h>
+#include <kckpt/image.h>
+
+#include "digest.h"
+
+struct kckpt_ctx;
+struct kckpt_object;
+
+enum kckpt_load_phase {
+	KCKPT_LOAD_HEADER,
+	KCKPT_LOAD_RECORD,	/* a record's header */
+	KCKPT_LOAD_PAYLOAD,	/* and the padding after it */
+	KCKPT_LOAD_SKIP,	/* payload that only the digests see */
+	KCKPT_LOAD_DATA_PAD,	/* zeros up to a page */
+	KCKPT_LOAD_DATA,
+	KCKPT_LOAD_DONE,
+};
+
+#define KCKPT_LOAD_PIN 64	/* pages pinned at once; a huge page is filled in steps of these */
+
+struct kckpt_load {
+	enum kckpt_load_phase phase;
+	struct kckpt_digest digest;
+	u64 digests_at, index_at;	/* where these records were found; 0: not yet */
+	u64 nr_records;
+	u64 before;		/* root digest without the record being read */
+	bool records_done;		/* the end record was met, and is right */
+	bool go_on;			/* the session let the pages come */
+	int err;			/* sticky */
+
+	union {
+		struct kckpt_header header;
+		struct kckpt_record head;
+	};
+	u32 have;			/* bytes of what is being read */
+	u64 skip;
+	struct kckpt_rec *rec;		/* being read; or of the current batch */
+	struct kckpt_object *last;	/* the object that records belong to now */
+
+	/* the current batch */
+	struct kckpt_object *mm;
+	const struct kckpt_page_run *runs;
+	u32 nr_runs, run_at, page_at;	/* run, and page in it, to be filled next */
+	u32 nr_pinned, pin_at, byte_at;
+	struct page *pinned[KCKPT_LOAD_PIN];
+	u64 nr_pages, nr_zero;
+	void *scratch;			/* dry run: where page data goes */
+};
+
+struct kckpt_load *kckpt_load_alloc(void);
+void kckpt_load_free(struct kckpt_load *load);
+
+/*
+ * kckpt_load_write() - takes the next bytes. Stops behind the end record until load->go_on is set. Bytes taken, 0 when
+ * stopped there, or a negative errno.
+ */
+ssize_t kckpt_load_write(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from);
+
+/* kckpt_load_complete() - 0 if the whole image was taken and is right, else a reported error. */
+int kckpt_load_complete(struct kckpt_ctx *ctx, struct kckpt_load *load);
+
+#endif

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef KCKPT_MAIN_H
+#define KCKPT_MAIN_H
+
+extern bool kckpt_untested;	/* loaded with allow_untested on a kernel newer than the sources know */
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef KCKPT_OBJ_FILES_H
+#define KCKPT_OBJ_FILES_H
+
+struct kckpt_ctx;
+struct kckpt_object;
+
+/*
+ * kckpt_files_disown() - the current, new process gets an empty descriptor table in place of the caller's. Must be its
+ * first act: as long as it has the caller's, it holds the session.
+ */
+int kckpt_files_disown(struct kckpt_ctx *ctx, struct kckpt_object *process);
+
+#endif

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Working directory and umask. The object's pointer is the leader of the process: an fs_struct cannot be held.
+ *
+ * Refused: another root directory than the caller's, sharing with tasks outside.
+ */
+#include <linux/fs_struct.h>
+#include <linux/namei.h>
+
+#include "family.h"
+#include "fault.h"
+#include "ksym.h"
+
+static void fs_put(void *ptr)
+{
+	put_task_struct(ptr);
+}
+
+static bool fs_paths(struct task_struct *task, struct path *root, struct path *pwd, int *umask)
+{
+	struct fs_struct *fs;
+
+	task_lock(task);
+	fs = task->fs;
+	if (fs) {
+		spin_lock(&fs->lock);
+		*root = fs->root;
+		*pwd = fs->pwd;
+		path_get(root);
+		path_get(pwd);
+		*umask = fs->umask;
+		spin_unlock(&fs->lock);
+	}
+	task_unlock(task);
+	return fs;
+}
+
+static int fs_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct task_struct *task = (struct task_struct *)obj->ptr;
+	struct path root, pwd;
+	char *buf = kckpt_alloc(PATH_MAX);
+	int umask;
+
+	if (!buf)
+		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "path");
+	if (fs_paths(task, &root, &pwd, &umask)) {
+		if (!path_equal(&root, &ctx->root))
+			kckpt_fail(ctx, obj, KCKPT_E_TASK_ROOT, 0, "");
+		else
+			kckpt_path(ctx, obj, &pwd, buf);
+		path_put(&root);
+		path_put(&pwd);
+	} else {
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_DYING, 0, "");
+	}
+	kvfree(buf);
+	return 0;
+}
+
+/* Only tasks count as users of an fs_struct, so a number too high is a task outside. */
+static int fs_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct task_struct *task = (struct task_struct *)obj->ptr;
+	int users = 0;
+
+	task_lock(task);
+	if (task->fs)
+		users = task->fs->users;
+	task_unlock(task);
+	if (users > get_nr_threads(task))
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_SHARES, 0, "working directory and umask (CLONE_FS)");
+	return 0;
+}
+
+static int fs_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct task_struct *task = (struct task_struct *)obj->ptr;
+	struct kckpt_fs_rec rec = {};
+	char *buf = kckpt_alloc(PATH_MAX), *name;
+	struct path root, pwd;
+	int umask, err;
+
+	if (!buf)
+		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "path");
+	if (!fs_paths(task, &root, &pwd, &umask)) {
+		kvfree(buf);
+		return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "");
+	}
+	name = kckpt_path(ctx, obj, &pwd, buf);
+	if (name) {
+		rec.umask = umask;
+		rec.cwd_len = strlen(name);
+		err = kckpt_put(ctx, obj, KCKPT_K_fs, &rec, sizeof(rec), name, rec.cwd_len);
+	} else {
+		err = -ESTALE;
+	}
+	path_put(&root);
+	path_put(&pwd);
+	kvfree(buf);
+	return err;
+}
+
+/* ---- restore ---- */
+
+/* The record's directory, and *@umask. */
+static int fs_lookup(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct path *pwd, u32 *umask)
+{
+	struct kckpt_fs_rec rec;
+	const void *tail;
+	char *name;
+	int err;
+
+	err = kckpt_rec_only(ctx, obj, KCKPT_K_fs, &rec, sizeof(rec), &rec.cwd_len, 1, &tail);
+	if (err)
+		return err;
+	if (rec.umask & ~S_IRWXUGO)
+		return kckpt_bad_image(ctx, obj, "umask");
+	name = kckpt_rec_path(ctx, obj, tail, rec.cwd_len);
+	if (!name)
+		return -EBADMSG;
+	err = kckpt_should_fail() ? -EIO : kern_path(name, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, pwd);
+	if (err)
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_MISSING, err, "working directory %s", name);
+	kfree(name);
+	*umask = rec.umask;
+	return err;
+}
+
+static int fs_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct path pwd;
+	u32 umask;
+	int err = fs_lookup(ctx, obj, &pwd, &umask);
+
+	if (!err)
+		path_put(&pwd);
+	return err;
+}
+
+static int fs_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct path pwd;
+	u32 umask;
+	int err = fs_lookup(ctx, obj, &pwd, &umask);
+
+	if (err)
+		return err;
+	kcall(set_fs_pwd)(current->fs, &pwd);
+	path_put(&pwd);
+	current->fs->umask = umask;
+	return 0;
+}
+
+const struct kckpt_family_ops kckpt_fs_ops = {
+	.name = "fs",
+	.put = fs_put,
+	.collect = fs_collect, .closed = fs_closed, .dump = fs_dump,
+	.check = fs_check, .restore = fs_restore,
+};

@@ -1,0 +1,680 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Address spaces. Areas are mapped again by the functions behind mmap() and friends, in the restored process; their
+ * pages travel apart (pages.c). The vdso is the running kernel's own, at its old address.
+ *
+ * Saved: areas of anonymous memory and of regular files, with protection, advice and locks; brk, stack, arguments,
+ * environment, auxv, executable, mmap_base, dumpable, membarrier registrations, THP switch.
+ * Refused: any other kind of area or flag, userfaultfd, AIO rings, uprobes, LDT, protection keys.
+ * Not saved: statistics (hiwater marks, faults), KSM state, NUMA scan state, who charged the memory (the restorer's
+ * cgroup is), the split of equal neighbours into several areas.
+ */
+#include <linux/hugetlb.h>
+#include <linux/ksm.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/mount.h>
+#include <linux/prctl.h>
+#include <linux/sched/coredump.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/uprobes.h>
+#include <linux/membarrier.h>
+#include <linux/xxhash.h>
+#include <asm/mmu_context.h>
+
+#include "compat/mm.h"
+#include "family.h"
+#include "fault.h"
+#include "ksym.h"
+#include "obj_mm.h"
+
+static void mm_put(void *ptr)
+{
+	mmput(ptr);
+}
+
+/* The restored address space, held until the session ends so that pages can be filled in. */
+static void mm_release(struct kckpt_object *obj)
+{
+	if (obj->made)
+		mmput(obj->made);
+}
+
+/* ---- flags: the kernel's, ours, and how to set them again ---- */
+
+static const struct vma_flag {
+	unsigned long vm;
+	u32 kckpt;
+	int advice;		/* for madvise(); 0: by other means */
+} vma_flags[] = {
+	{ VM_SHARED,		KCKPT_VMA_SHARED,	0 },
+	{ VM_GROWSDOWN,		KCKPT_VMA_GROWSDOWN,	0 },
+	{ VM_ACCOUNT,		KCKPT_VMA_ACCOUNT,	0 },
+	{ VM_NORESERVE,		KCKPT_VMA_NORESERVE,	0 },
+	{ VM_LOCKED,		KCKPT_VMA_LOCKED,	0 },
+	{ VM_LOCKONFAULT,	KCKPT_VMA_LOCKONFAULT,	0 },
+	{ VM_DONTCOPY,		KCKPT_VMA_DONTFORK,	MADV_DONTFORK },
+	{ VM_DONTDUMP,		KCKPT_VMA_DONTDUMP,	MADV_DONTDUMP },
+	{ VM_WIPEONFORK,	KCKPT_VMA_WIPEONFORK,	MADV_WIPEONFORK },
+	{ VM_HUGEPAGE,		KCKPT_VMA_HUGEPAGE,	MADV_HUGEPAGE },
+	{ VM_NOHUGEPAGE,	KCKPT_VMA_NOHUGEPAGE,	MADV_NOHUGEPAGE },
+	{ VM_SEQ_READ,		KCKPT_VMA_SEQ_READ,	MADV_SEQUENTIAL },
+	{ VM_RAND_READ,		KCKPT_VMA_RAND_READ,	MADV_RANDOM },
+	{ VM_MERGEABLE,		KCKPT_VMA_MERGEABLE,	MADV_MERGEABLE },
+};
+
+/* Flags that come back by themselves: from the protection, the file, or the first write. */
+#define VMA_FLAGS_IMPLIED (VM_READ | VM_WRITE | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_MAYSHARE | \
+			   VM_SOFTDIRTY)
+
+static unsigned long vma_flags_known(void)
+{
+	unsigned long known = VMA_FLAGS_IMPLIED;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(vma_flags); i++)
+		known |= vma_flags[i].vm;
+	return known;
+}
+
+static u32 vma_flags_out(unsigned long vm)
+{
+	u32 flags = 0;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(vma_flags); i++)
+		if (vm & vma_flags[i].vm)
+			flags |= vma_flags[i].kckpt;
+	return flags;
+}
+
+/* membarrier(): a registration sets a bit of the state, and READY behind it when all CPUs know. */
+static const struct mm_membarrier {
+	u32 state, ready, command;
+} mm_membarriers[] = {
+	{ MEMBARRIER_STATE_GLOBAL_EXPEDITED, MEMBARRIER_STATE_GLOBAL_EXPEDITED_READY,
+	  MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED },
+	{ MEMBARRIER_STATE_PRIVATE_EXPEDITED, MEMBARRIER_STATE_PRIVATE_EXPEDITED_READY,
+	  MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED },
+	{ MEMBARRIER_STATE_PRIVATE_EXPEDITED_SYNC_CORE, MEMBARRIER_STATE_PRIVATE_EXPEDITED_SYNC_CORE_READY,
+	  MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE },
+	{ MEMBARRIER_STATE_PRIVATE_EXPEDITED_RSEQ, MEMBARRIER_STATE_PRIVATE_EXPEDITED_RSEQ_READY,
+	  MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ },
+};
+
+/* The commands that bring a state back; what is left of it in *@unknown. */
+static u32 mm_membarrier_commands(u32 state, u32 *unknown)
+{
+	u32 commands = 0;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(mm_membarriers); i++) {
+		if (state & mm_membarriers[i].state)
+			commands |= mm_membarriers[i].command;
+		state &= ~(mm_membarriers[i].state | mm_membarriers[i].ready);
+	}
+	*unknown = state;
+	return commands;
+}
+
+/* ---- dump ---- */
+
+enum vma_kind { VMA_ANON, VMA_FILE, VMA_VDSO, VMA_VVAR, VMA_OTHER };
+
+static enum vma_kind vma_kind(struct vm_area_struct *vma)
+{
+	const char *name;
+
+	if (vma->vm_ops == kdata(special_mapping_vmops)) {
+		name = vma->vm_ops->name(vma);
+		if (name && !strcmp(name, "[vdso]"))
+			return VMA_VDSO;
+		return name && !strncmp(name, "[vvar", 5) ? VMA_VVAR : VMA_OTHER;
+	}
+	if (vma->vm_file)
+		return vma->vm_file->f_path.mnt->mnt_flags & MNT_INTERNAL ? VMA_OTHER : VMA_FILE;
+	return vma->vm_ops ? VMA_OTHER : VMA_ANON;
+}
+
+static void vma_refuse(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct vm_area_struct *vma, u32 code,
+		       const char *what)
+{
+	kckpt_fail(ctx, obj, code, 0, "%s at 0x%lx-0x%lx", what, vma->vm_start, vma->vm_end);
+}
+
+static const char *vma_other_name(struct vm_area_struct *vma)
+{
+	if (vma->vm_flags & VM_HUGETLB)
+		return "hugetlb memory";
+	if (vma->vm_file && vma->vm_flags & VM_SHARED)
+		return "shared anonymous memory, SysV memory, memfd or AIO ring";
+	if (vma->vm_file)
+		return "a private mapping of a file without a name (memfd, secret memory)";
+	return "a special mapping";
+}
+
+static const char *vma_flag_name(unsigned long extra)
+{
+	if (extra & (VM_UFFD_MISSING | VM_UFFD_WP | VM_UFFD_MINOR))
+		return "userfaultfd";
+	if (extra & (VM_PKEY_BIT0 | VM_PKEY_BIT1 | VM_PKEY_BIT2 | VM_PKEY_BIT3))
+		return "a protection key";
+	if (extra & VM_SHADOW_STACK)
+		return "a shadow stack";
+	if (extra & (VM_IO | VM_PFNMAP | VM_MIXEDMAP))
+		return "device memory";
+	return NULL;
+}
+
+static int vma_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct vm_area_struct *vma)
+{
+	enum vma_kind kind = vma_kind(vma);
+	unsigned long extra = vma->vm_flags & ~vma_flags_known();
+	char flags[40];
+
+	if (kind == VMA_VDSO || kind == VMA_VVAR) {
+		if (vma->anon_vma)
+			vma_refuse(ctx, obj, vma, KCKPT_E_VMA_KIND, "a vdso that was written to");
+		return 0;
+	}
+	if (kind == VMA_OTHER || vma->vm_flags & VM_HUGETLB) {
+		vma_refuse(ctx, obj, vma, KCKPT_E_VMA_KIND, vma_other_name(vma));
+		return 0;
+	}
+	if (extra) {
+		snprintf(flags, sizeof(flags), "flags 0x%lx", extra);
+		vma_refuse(ctx, obj, vma, KCKPT_E_VMA_FLAG, vma_flag_name(extra) ?: flags);
+	}
+	if (kind == VMA_ANON)
+		return 0;
+	return PTR_ERR_OR_ZERO(kckpt_intern_file(ctx, get_file(vma->vm_file), &obj->where));
+}
+
+static const char *mm_unsupported(struct mm_struct *mm)
+{
+	u32 unknown;
+
+#ifdef CONFIG_UPROBES
+	if (mm->uprobes_state.xol_area)
+		return "uprobes";
+#endif
+#ifdef CONFIG_MODIFY_LDT_SYSCALL
+	if (mm->context.ldt)
+		return "a local descriptor table (modify_ldt)";
+#endif
+	if (mm->context.pkey_allocation_map > 1 || mm->context.execute_only_pkey > 0)
+		return "protection keys (pkey_alloc, or execute-only memory)";
+	if (mm->def_flags & ~VM_NOHUGEPAGE)
+		return "mlockall(MCL_FUTURE) or another default flag";
+	mm_membarrier_commands(atomic_read(&mm->membarrier_state), &unknown);
+	if (unknown)
+		return "an unknown membarrier registration";
+	return kckpt_mm_unsupported(mm);
+}
+
+static int mm_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct mm_struct *mm = (struct mm_struct *)obj->ptr;
+	const char *unsupported = mm_unsupported(mm);
+	struct vm_area_struct *vma;
+	struct file *exe;
+	int err = 0;
+
+	if (unsupported)
+		kckpt_fail(ctx, obj, KCKPT_E_MM_STATE, 0, "%s", unsupported);
+	exe = kcall(get_mm_exe_file)(mm);
+	if (!exe)
+		return kckpt_fail(ctx, obj, KCKPT_E_TASK_DYING, 0, "it has no executable");
+	err = PTR_ERR_OR_ZERO(kckpt_intern_file(ctx, exe, &obj->where));
+	if (err)
+		return err;
+	if (mmap_read_lock_killable(mm))
+		return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "areas");
+	{
+		VMA_ITERATOR(it, mm, 0);
+		for_each_vma(it, vma) {
+			err = vma_collect(ctx, obj, vma);
+			if (err)
+				break;
+		}
+	}
+	ctx->nr_pages += get_mm_counter(mm, MM_ANONPAGES) + get_mm_counter(mm, MM_SWAPENTS);
+	mmap_read_unlock(mm);
+	return err;
+}
+
+/* A task that uses @mm and is not in the job; with a reference. */
+static struct task_struct *mm_find_outsider(struct kckpt_ctx *ctx, const struct mm_struct *mm)
+{
+	struct task_struct *process, *task, *found = NULL;
+
+	rcu_read_lock();
+	for_each_process_thread(process, task) {
+		if (READ_ONCE(task->mm) == mm && !(task->flags & (PF_KTHREAD | PF_EXITING)) &&
+		    !kckpt_objtab_find(&ctx->objs, KCKPT_F_task, task)) {
+			found = task;
+			get_task_struct(found);
+			goto out;
+		}
+	}
+out:
+	rcu_read_unlock();
+	return found;
+}
+
+/* Users beyond the threads may be readers of /proc, for a moment; only a task is a blocker. */
+static int mm_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct mm_struct *mm = (struct mm_struct *)obj->ptr;
+	struct task_struct *outsider;
+
+	if (atomic_read(&mm->mm_users) <= ctx->nr_tasks + 1)
+		return 0;
+	outsider = mm_find_outsider(ctx, mm);
+	if (outsider) {
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_SHARES, 0, "memory is also used by pid %d (%s)",
+			   task_pid_nr_ns(outsider, ctx->pidns), outsider->comm);
+		put_task_struct(outsider);
+	}
+	return 0;
+}
+
+static int mm_put_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm,
+			struct kckpt_mm_rec *mm_rec)
+{
+	struct vm_area_struct *vma;
+	VMA_ITERATOR(it, mm, 0);
+	int err = 0;
+
+	for_each_vma(it, vma) {
+		enum vma_kind kind = vma_kind(vma);
+		struct kckpt_vma_rec rec = {
+			.start = vma->vm_start,
+			.end = vma->vm_end,
+			.prot = (vma->vm_flags & VM_READ ? PROT_READ : 0) |
+				(vma->vm_flags & VM_WRITE ? PROT_WRITE : 0) |
+				(vma->vm_flags & VM_EXEC ? PROT_EXEC : 0),
+			.vma_flags = vma_flags_out(vma->vm_flags),
+		};
+
+		if (kind == VMA_VDSO || kind == VMA_VVAR)
+			rec.vma_flags = kind == VMA_VDSO ? KCKPT_VMA_VDSO : KCKPT_VMA_VVAR;
+		if (kind == VMA_FILE) {
+			rec.file = kckpt_id_of(ctx, KCKPT_F_file, vma->vm_file);
+			rec.offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
+			if (!rec.file)
+				return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "an area appeared");
+		}
+		if (!mm_rec) {
+			err = kckpt_put(ctx, obj, KCKPT_K_vma, &rec, sizeof(rec), NULL, 0);
+			if (err)
+				return err;
+		} else {
+			mm_rec->nr_areas++;
+		}
+	}
+	return 0;
+}
+
+static u64 vdso_digest(void)
+{
+	const struct vdso_image *image = kdata(vdso_image_64);
+
+	return xxh64(image->data, image->size, 0);
+}
+
+static void mm_describe(struct kckpt_ctx *ctx, struct mm_struct *mm, struct kckpt_mm_rec *rec)
+{
+	struct file *exe = kcall(get_mm_exe_file)(mm);
+	u32 unknown;
+
+	*rec = (struct kckpt_mm_rec){
+		.exe = kckpt_id_of(ctx, KCKPT_F_file, exe),
+		.start_code = mm->start_code,	.end_code = mm->end_code,
+		.start_data = mm->start_data,	.end_data = mm->end_data,
+		.start_brk = mm->start_brk,	.brk = mm->brk,
+		.start_stack = mm->start_stack,
+		.arg_start = mm->arg_start,	.arg_end = mm->arg_end,
+		.env_start = mm->env_start,	.env_end = mm->env_end,
+		.mmap_base = mm->mmap_base,
+		.vdso = (unsigned long)mm->context.vdso,
+		.vdso_digest = vdso_digest(),
+		.auxv_len = sizeof(mm->saved_auxv),
+		.dumpable = get_dumpable(mm),
+		.mm_flags = test_bit(MMF_DISABLE_THP, &mm->flags) ? KCKPT_MM_THP_DISABLED : 0,
+		.core_filter = (mm->flags & MMF_DUMP_FILTER_MASK) >> MMF_DUMP_FILTER_SHIFT,
+		.membarrier = mm_membarrier_commands(atomic_read(&mm->membarrier_state), &unknown),
+	};
+	if (exe)
+		fput(exe);
+}
+
+static int mm_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct mm_struct *mm = (struct mm_struct *)obj->ptr;
+	struct kckpt_mm_rec rec;
+	int err;
+
+	mm_describe(ctx, mm, &rec);
+	if (mmap_read_lock_killable(mm))
+		return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "areas");
+	err = mm_put_areas(ctx, obj, mm, &rec) ?:
+	      kckpt_put(ctx, obj, KCKPT_K_mm, &rec, sizeof(rec), mm->saved_auxv, sizeof(mm->saved_auxv)) ?:
+	      mm_put_areas(ctx, obj, mm, NULL);
+	mmap_read_unlock(mm);
+	return err;
+}
+
+/* ---- restore ---- */
+
+static int mm_rec(struct kckpt_ctx *ctx, const struct kckpt_object *obj, struct kckpt_mm_rec *rec, const void **auxv)
+{
+	return kckpt_rec_only(ctx, obj, KCKPT_K_mm, rec, sizeof(*rec), &rec->auxv_len, 1, auxv);
+}
+
+static int vma_rec(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const struct kckpt_rec *rec,
+		   struct kckpt_vma_rec *vma)
+{
+	return kckpt_rec_get(ctx, obj, rec, vma, sizeof(*vma), NULL, 0, NULL);
+}
+
+static bool vma_sane(const struct kckpt_vma_rec *vma, u64 after)
+{
+	const u32 special = KCKPT_VMA_VDSO | KCKPT_VMA_VVAR;
+
+	return vma->start >= after && vma->start < vma->end && vma->end <= TASK_SIZE_MAX &&
+	       IS_ALIGNED(vma->start, PAGE_SIZE) && IS_ALIGNED(vma->end, PAGE_SIZE) &&
+	       IS_ALIGNED(vma->offset, PAGE_SIZE) && !(vma->prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)) &&
+	       !(vma->vma_flags & ~(vma_flags_out(~0UL) | special)) &&
+	       (vma->file || !(vma->vma_flags & KCKPT_VMA_SHARED));
+}
+
+static int mm_check_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_mm_rec *mm)
+{
+	const struct kckpt_rec *rec;
+	struct kckpt_vma_rec vma;
+	u64 after = 0;
+	u32 nr = 0;
+	int err;
+
+	kckpt_for_each_rec(rec, obj, KCKPT_K_vma) {
+		err = vma_rec(ctx, obj, rec, &vma);
+		if (err)
+			return err;
+		if (!vma_sane(&vma, after))
+			return kckpt_bad_image(ctx, obj, "area at 0x%llx", vma.start);
+		if (vma.file && !kckpt_ref(ctx, obj, vma.file, KCKPT_F_file))
+			return -EBADMSG;
+		after = vma.end;
+		nr++;
+	}
+	return nr == mm->nr_areas ? 0 : kckpt_bad_image(ctx, obj, "number of areas");
+}
+
+static bool mm_fields_sane(const struct kckpt_mm_rec *rec)
+{
+	u32 unknown, commands = mm_membarrier_commands(~0, &unknown);
+	const u64 addr[] = { rec->start_code, rec->end_code, rec->start_data, rec->end_data, rec->start_brk, rec->brk,
+			     rec->start_stack, rec->arg_start, rec->arg_end, rec->env_start, rec->env_end,
+			     rec->mmap_base, rec->vdso };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(addr); i++)
+		if (addr[i] > TASK_SIZE_MAX)
+			return false;
+	return rec->start_code <= rec->end_code && rec->start_data <= rec->end_data && rec->start_brk <= rec->brk &&
+	       rec->arg_start <= rec->arg_end && rec->env_start <= rec->env_end && rec->dumpable <= 2 &&
+	       !(rec->mm_flags & ~KCKPT_MM_THP_DISABLED) && rec->core_filter < BIT(MMF_DUMP_FILTER_BITS) &&
+	       !(rec->membarrier & ~commands) && rec->auxv_len <= sizeof_field(struct mm_struct, saved_auxv);
+}
+
+static int mm_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct kckpt_mm_rec rec;
+	const void *auxv;
+	int err = mm_rec(ctx, obj, &rec, &auxv);
+
+	if (err)
+		return err;
+	if (!mm_fields_sane(&rec))
+		return kckpt_bad_image(ctx, obj, "address space record");
+	if (!kckpt_ref(ctx, obj, rec.exe, KCKPT_F_file))
+		return -EBADMSG;
+	if (rec.vdso && rec.vdso_digest != vdso_digest())
+		kckpt_fail(ctx, obj, KCKPT_E_VDSO_DIFFERS, 0, "digest 0x%llx, here 0x%llx", rec.vdso_digest, vdso_digest());
+	return mm_check_areas(ctx, obj, &rec);
+}
+
+/* The lowest address of the vdso and its data pages; all of them are where this kernel would put them. */
+static int mm_map_vdso(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_mm_rec *mm)
+{
+	const struct kckpt_rec *rec;
+	struct kckpt_vma_rec vma;
+	u64 start = 0;
+	int err;
+
+	kckpt_for_each_rec(rec, obj, KCKPT_K_vma) {
+		err = vma_rec(ctx, obj, rec, &vma);
+		if (err)
+			return err;
+		if (vma.vma_flags & (KCKPT_VMA_VDSO | KCKPT_VMA_VVAR) && !start)
+			start = vma.start;
+	}
+	current->mm->context.vdso = NULL;
+	if (!start)
+		return 0;
+	err = kckpt_should_fail() ? -ENOMEM : kcall(map_vdso_once)(kdata(vdso_image_64), start);
+	if (err || (unsigned long)current->mm->context.vdso != mm->vdso)
+		return kckpt_fail(ctx, obj, KCKPT_E_VMA_MAP, err ?: -EADDRNOTAVAIL, "vdso at 0x%llx", mm->vdso);
+	return 0;
+}
+
+static unsigned long vma_mmap_flags(const struct kckpt_vma_rec *vma)
+{
+	unsigned long flags = MAP_FIXED_NOREPLACE;
+
+	flags |= vma->vma_flags & KCKPT_VMA_SHARED ? MAP_SHARED : MAP_PRIVATE;
+	if (!vma->file)
+		flags |= MAP_ANONYMOUS;
+	if (vma->vma_flags & KCKPT_VMA_GROWSDOWN)
+		flags |= MAP_GROWSDOWN;
+	if (vma->vma_flags & KCKPT_VMA_NORESERVE)
+		flags |= MAP_NORESERVE;
+	return flags;
+}
+
+static int mm_mprotect(const struct kckpt_vma_rec *vma)
+{
+	struct pt_regs regs = { .di = vma->start, .si = vma->end - vma->start, .dx = vma->prot };
+
+	return kckpt_should_fail() ? -ENOMEM : kcall(__x64_sys_mprotect)(&regs);
+}
+
+/* Memory that was writable once stays accounted, and merges only with its like: so it is mapped writable first. */
+static bool vma_was_writable(const struct kckpt_vma_rec *vma)
+{
+	return vma->vma_flags & KCKPT_VMA_ACCOUNT && !(vma->prot & PROT_WRITE) &&
+	       !(vma->vma_flags & KCKPT_VMA_SHARED);
+}
+
+static int mm_map_area(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma)
+{
+	struct kckpt_object *file = vma->file ? kckpt_objtab_get(&ctx->objs, vma->file) : NULL;
+	unsigned long prot = vma->prot | (vma_was_writable(vma) ? PROT_WRITE : 0);
+	unsigned long addr;
+	int err = file ? kckpt_make(ctx, file) : 0;
+
+	if (err)
+		return err;
+	addr = kckpt_should_fail() ? -ENOMEM : vm_mmap(file ? file->made : NULL, vma->start, vma->end - vma->start,
+						       prot, vma_mmap_flags(vma), vma->offset);
+	if (IS_ERR_VALUE(addr))
+		err = addr;
+	else if (addr != vma->start)
+		err = -EADDRNOTAVAIL;
+	else if (prot != vma->prot)
+		err = mm_mprotect(vma);
+	return err ? kckpt_fail(ctx, obj, KCKPT_E_VMA_MAP, err, "0x%llx-0x%llx", vma->start, vma->end) : 0;
+}
+
+static int mm_map_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	const struct kckpt_rec *rec;
+	struct kckpt_vma_rec vma;
+	int err;
+
+	kckpt_for_each_rec(rec, obj, KCKPT_K_vma) {
+		err = vma_rec(ctx, obj, rec, &vma);
+		if (!err && !(vma.vma_flags & (KCKPT_VMA_VDSO | KCKPT_VMA_VVAR)))
+			err = mm_map_area(ctx, obj, &vma);
+		if (!err && fatal_signal_pending(current))
+			err = -EINTR;
+		if (err)
+			return err;
+		cond_resched();
+	}
+	return 0;
+}
+
+static int mm_set_exe(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_mm_rec *rec)
+{
+	struct kckpt_object *exe = kckpt_objtab_get(&ctx->objs, rec->exe);
+	int err = kckpt_make(ctx, exe);
+
+	if (err)
+		return err;
+	err = kckpt_should_fail() ? -EBUSY : kcall(replace_mm_exe_file)(current->mm, exe->made);
+	return err ? kckpt_fail(ctx, exe, KCKPT_E_FILE_OPEN, err, "as the executable") : 0;
+}
+
+static void mm_set_fields(const struct kckpt_mm_rec *rec, const void *auxv)
+{
+	struct mm_struct *mm = current->mm;
+
+	mmap_write_lock(mm);
+	spin_lock(&mm->arg_lock);
+	mm->start_code = rec->start_code;
+	mm->end_code = rec->end_code;
+	mm->start_data = rec->start_data;
+	mm->end_data = rec->end_data;
+	mm->start_brk = rec->start_brk;
+	mm->brk = rec->brk;
+	mm->start_stack = rec->start_stack;
+	mm->arg_start = rec->arg_start;
+	mm->arg_end = rec->arg_end;
+	mm->env_start = rec->env_start;
+	mm->env_end = rec->env_end;
+	spin_unlock(&mm->arg_lock);
+	mm->mmap_base = rec->mmap_base;
+	mm->def_flags = 0;
+	memset(mm->saved_auxv, 0, sizeof(mm->saved_auxv));
+	memcpy(mm->saved_auxv, auxv, rec->auxv_len);
+	mmap_write_unlock(mm);
+}
+
+static int mm_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct kckpt_mm_rec rec;
+	const void *auxv;
+	int err = mm_rec(ctx, obj, &rec, &auxv);
+
+	if (err)
+		return err;
+	/* We are in the kernel and come back with other registers: nothing of the caller's memory is needed. */
+	err = kckpt_should_fail() ? -ENOMEM : vm_munmap(0, TASK_SIZE_MAX);
+	if (err)
+		return kckpt_fail(ctx, obj, KCKPT_E_VMA_MAP, err, "unmapping the caller's memory");
+	err = mm_set_exe(ctx, obj, &rec) ?: mm_map_vdso(ctx, obj, &rec) ?: mm_map_areas(ctx, obj);
+	if (err)
+		return err;
+	mm_set_fields(&rec, auxv);
+	mmget(current->mm);
+	obj->made = current->mm;
+	return 0;
+}
+
+/* The fill bent this advice, see pages.c; afterwards it is what it was. */
+static void mm_reset_thp_advice(void)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	VMA_ITERATOR(it, mm, 0);
+
+	mmap_write_lock(mm);
+	for_each_vma(it, vma)
+		kckpt_vma_flags_change(vma, 0, VM_HUGEPAGE | VM_NOHUGEPAGE);
+	mmap_write_unlock(mm);
+}
+
+static int mm_advise(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma)
+{
+	struct pt_regs regs = { .di = vma->start, .si = vma->end - vma->start };
+	unsigned int i;
+	long err = 0;
+
+	for (i = 0; i < ARRAY_SIZE(vma_flags) && !err; i++) {
+		if (!(vma->vma_flags & vma_flags[i].kckpt) || !vma_flags[i].advice)
+			continue;
+		regs.dx = vma_flags[i].advice;
+		err = kckpt_should_fail() ? -ENOMEM : kcall(__x64_sys_madvise)(&regs);
+	}
+	if (!err && vma->vma_flags & KCKPT_VMA_LOCKED) {
+		regs.dx = vma->vma_flags & KCKPT_VMA_LOCKONFAULT ? MLOCK_ONFAULT : 0;
+		err = kckpt_should_fail() ? -ENOMEM : kcall(__x64_sys_mlock2)(&regs);
+	}
+	return err ? kckpt_fail(ctx, obj, KCKPT_E_VMA_MAP, err, "advice or lock of 0x%llx-0x%llx", vma->start,
+				vma->end) : 0;
+}
+
+static int mm_set_membarrier(struct kckpt_ctx *ctx, struct kckpt_object *obj, u32 commands)
+{
+	unsigned int bit;
+	long err = 0;
+
+	for (bit = 0; bit < 32 && !err; bit++) {
+		struct pt_regs regs = { .di = BIT(bit) };
+
+		if (commands & BIT(bit))
+			err = kckpt_should_fail() ? -ENOMEM : kcall(__x64_sys_membarrier)(&regs);
+	}
+	return err ? kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "membarrier registration 0x%x", commands) : 0;
+}
+
+static void mm_set_core_filter(u32 filter)
+{
+	unsigned int bit;
+
+	for (bit = 0; bit < MMF_DUMP_FILTER_BITS; bit++)
+		assign_bit(MMF_DUMP_FILTER_SHIFT + bit, &current->mm->flags, filter & BIT(bit));
+}
+
+int kckpt_mm_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	const struct kckpt_rec *rec;
+	struct kckpt_vma_rec vma;
+	struct kckpt_mm_rec mm;
+	const void *auxv;
+	int err = mm_rec(ctx, obj, &mm, &auxv);
+
+	if (err)
+		return err;
+	mm_reset_thp_advice();
+	kckpt_for_each_rec(rec, obj, KCKPT_K_vma) {
+		err = vma_rec(ctx, obj, rec, &vma) ?: mm_advise(ctx, obj, &vma);
+		if (err)
+			return err;
+	}
+	assign_bit(MMF_DISABLE_THP, &current->mm->flags, mm.mm_flags & KCKPT_MM_THP_DISABLED);
+	kcall(set_dumpable)(current->mm, mm.dumpable);
+	mm_set_core_filter(mm.core_filter);
+	return mm_set_membarrier(ctx, obj, mm.membarrier);
+}
+
+const struct kckpt_family_ops kckpt_mm_ops = {
+	.name = "mm",
+	.put = mm_put,
+	.collect = mm_collect, .closed = mm_closed, .dump = mm_dump,
+	.check = mm_check, .restore = mm_restore,
+	.release = mm_release,
+};

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef KCKPT_OBJ_MM_H
+#define KCKPT_OBJ_MM_H
+
+struct kckpt_ctx;
+struct kckpt_object;
+
+/* kckpt_mm_finish() - in the restored leader, pages are in place: advice, locks, attributes. */
+int kckpt_mm_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj);
+
+#endif

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Anonymous pipes. Saved once however many open files there are on it; obj_file.c saves these. Bytes are copied, not
+ * taken, so a job thawed after a failed dump still reads them.
+ *
+ * Refused: pipes that somebody outside the job has open, watch queues.
+ * Not saved: who is charged for the ring (the restorer is), how the bytes were spread over its slots (packets are
+ * kept), wake-up counters.
+ */
+#include <linux/delay.h>
+#include <linux/file.h>
+#include <linux/mount.h>
+#include <linux/wait.h>
+#include <linux/pipe_fs_i.h>
+
+#include "family.h"
+#include "fault.h"
+#include "holders.h"
+#include "ksym.h"
+
+#define PIPE_MAX_SLOTS (1u << 20)	/* 4 GiB, more than root can ask for */
+
+static struct pipe_inode_info *pipe_of(const struct kckpt_object *obj)
+{
+	return (struct pipe_inode_info *)obj->ptr;
+}
+
+static bool pipe_claims(struct file *file)
+{
+	return file->f_op == kdata(pipefifo_fops) && file->f_path.mnt->mnt_flags & MNT_INTERNAL;
+}
+
+static const void *pipe_key(struct file *file)
+{
+	return kcall(get_pipe_info)(file, false);
+}
+
+/* ---- dump ---- */
+
+static int pipe_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+#ifdef CONFIG_WATCH_QUEUE
+	if (pipe_of(obj)->watch_queue)
+		kckpt_fail(ctx, obj, KCKPT_E_PIPE_STATE, 0, "a watch queue");
+#endif
+	return 0;
+}
+
+static bool pipe_match(struct file *file, const void *pipe)
+{
+	return kcall(get_pipe_info)(file, false) == pipe;
+}
+
+/* Each open file on the pipe is one of ours, and each of those is held by us alone, as often as we have met it. */
+static bool pipe_counts_agree(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	const struct kckpt_object *other;
+
+	if (READ_ONCE(pipe_of(obj)->files) != obj->seen)
+		return false;
+	kckpt_for_each_object(&ctx->objs, other) {
+		struct file *file = (struct file *)other->ptr;
+
+		if (other->family == KCKPT_F_file && pipe_match(file, pipe_of(obj)) &&
+		    file_count(file) > other->seen + 1)
+			return false;
+	}
+	return true;
+}
+
+/* Somebody may just be looking (/proc/PID/fd): look again, then name who holds it. */
+static int pipe_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct kckpt_where holder;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		if (pipe_counts_agree(ctx, obj))
+			return 0;
+		if (kckpt_find_holder(ctx, pipe_match, pipe_of(obj), &holder)) {
+			kckpt_fail(ctx, obj, KCKPT_E_PIPE_OUTSIDE, 0, "by pid %d (%s), fd %d", holder.pid,
+				   holder.comm, holder.fd);
+			return 0;
+		}
+		msleep(1);
+	}
+	kckpt_fail(ctx, obj, KCKPT_E_PIPE_OUTSIDE, 0, "by the kernel or a message in flight");
+	return 0;
+}
+
+struct pipe_bytes {
+	struct kckpt_ctx *ctx;
+	struct kckpt_object *obj;
+	u8 *data;
+	size_t len;
+	u32 nr_records;
+};
+
+/* One record of what was gathered; without @write they are only counted. */
+static int pipe_flush(struct pipe_bytes *bytes, bool packet, bool write)
+{
+	struct kckpt_pipe_data_rec rec = { .len = bytes->len, .packet = packet };
+	int err = 0;
+
+	if (!bytes->len)
+		return 0;
+	if (write)
+		err = kckpt_put(bytes->ctx, bytes->obj, KCKPT_K_pipe_data, &rec, sizeof(rec), bytes->data, bytes->len);
+	bytes->nr_records++;
+	bytes->len = 0;
+	return err;
+}
+
+static int pipe_gather(struct pipe_bytes *bytes, struct pipe_inode_info *pipe, struct pipe_buffer *buf, bool write)
+{
+	bool packet = buf->flags & PIPE_BUF_FLAG_PACKET;
+	int err = 0;
+
+	if (packet)
+		err = pipe_flush(bytes, false, write);
+	if (!err)
+		err = pipe_buf_confirm(pipe, buf);
+	if (err)
+		return err;
+	if (write)
+		memcpy(bytes->data + bytes->len, page_address(buf->page) + buf->offset, buf->len);
+	bytes->len += buf->len;
+	return packet || bytes->len >= (1 << 20) ? pipe_flush(bytes, packet, write) : 0;
+}
+
+/* Under pipe->mutex. */
+static int pipe_walk(struct pipe_bytes *bytes, struct pipe_inode_info *pipe, bool write)
+{
+	unsigned int slot;
+	int err = 0;
+
+	bytes->nr_records = 0;
+	for (slot = pipe->tail; slot != pipe->head && !err; slot++)
+		err = pipe_gather(bytes, pipe, &pipe->bufs[slot & (pipe->ring_size - 1)], write);
+	return err ?: pipe_flush(bytes, false, write);
+}
+
+static int pipe_dump_locked(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct pipe_bytes *bytes)
+{
+	struct pipe_inode_info *pipe = pipe_of(obj);
+	struct kckpt_pipe_rec rec = { .max_usage = pipe->max_usage };
+
+	return pipe_walk(bytes, pipe, false) ?:
+	       (rec.nr_data = bytes->nr_records, kckpt_put(ctx, obj, KCKPT_K_pipe, &rec, sizeof(rec), NULL, 0)) ?:
+	       pipe_walk(bytes, pipe, true);
+}
+
+static int pipe_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	/* A record goes out when it has a MiB; one more buffer fits behind that. */
+	struct pipe_bytes bytes = { .ctx = ctx, .obj = obj, .data = kckpt_alloc((1 << 20) + PAGE_SIZE) };
+	struct pipe_inode_info *pipe = pipe_of(obj);
+	int err;
+
+	if (!bytes.data)
+		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "pipe");
+	if (mutex_lock_killable(&pipe->mutex)) {
+		err = kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pipe");
+	} else {
+		err = pipe_dump_locked(ctx, obj, &bytes);
+		mutex_unlock(&pipe->mutex);
+		if (err && !ctx->report.total)
+			kckpt_fail(ctx, obj, KCKPT_E_PIPE_STATE, err, "unreadable contents");
+	}
+	kvfree(bytes.data);
+	return err;
+}
+
+/* ---- restore: the two files of a fresh pipe are kept to fill it; the job's own are opened on it ---- */
+
+static void pipe_release(struct kckpt_object *obj)
+{
+	if (obj->made)
+		fput(obj->made);
+	if (obj->made2)
+		fput(obj->made2);
+}
+
+static int pipe_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_pipe_rec *rec)
+{
+	return kckpt_rec_only(ctx, obj, KCKPT_K_pipe, rec, sizeof(*rec), NULL, 0, NULL);
+}
+
+static int pipe_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct kckpt_pipe_data_rec data;
+	const struct kckpt_rec *rec;
+	struct kckpt_pipe_rec pipe;
+	const void *tail;
+	u64 slots = 0;
+	u32 nr = 0;
+	int err = pipe_rec(ctx, obj, &pipe);
+
+	if (err)
+		return err;
+	kckpt_for_each_rec(rec, obj, KCKPT_K_pipe_data) {
+		err = kckpt_rec_get(ctx, obj, rec, &data, sizeof(data), &data.len, 1, &tail);
+		if (err)
+			return err;
+		if (!data.len || data.packet > 1 || (data.packet && data.len > PAGE_SIZE))
+			return kckpt_bad_image(ctx, obj, "pipe contents");
+		slots += DIV_ROUND_UP(data.len, PAGE_SIZE);
+		nr++;
+	}
+	if (!pipe.max_usage || pipe.max_usage > PIPE_MAX_SLOTS || slots > pipe.max_usage || nr != pipe.nr_data)
+		return kckpt_bad_image(ctx, obj, "pipe");
+	return 0;
+}
+
+static int pipe_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *end)
+{
+	struct kckpt_pipe_data_rec data;
+	const struct kckpt_rec *rec;
+	const void *tail;
+	ssize_t n;
+	int err;
+
+	kckpt_for_each_rec(rec, obj, KCKPT_K_pipe_data) {
+		err = kckpt_rec_get(ctx, obj, rec, &data, sizeof(data), &data.len, 1, &tail);
+		if (err)
+			return err;
+		/* Nobody else has this file yet, so its flags are ours. */
+		end->f_flags = O_WRONLY | O_NONBLOCK | (data.packet ? O_DIRECT : 0);
+		n = kckpt_should_fail() ? -ENOMEM : kernel_write(end, tail, data.len, NULL);
+		if (n != data.len)
+			return kckpt_fail(ctx, obj, KCKPT_E_CREATE, n < 0 ? n : -EAGAIN, "contents of a pipe");
+	}
+	return 0;
+}
+
+static int pipe_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct file *ends[2];
+	struct kckpt_pipe_rec rec;
+	long size;
+	int err = pipe_rec(ctx, obj, &rec);
+
+	if (err)
+		return err;
+	err = kckpt_should_fail() ? -ENFILE : kcall(create_pipe_files)(ends, 0);
+	if (err)
+		return kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "pipe");
+	obj->made = ends[0];
+	obj->made2 = ends[1];
+	size = kckpt_should_fail() ? -EPERM : kcall(pipe_fcntl)(ends[1], F_SETPIPE_SZ, rec.max_usage * PAGE_SIZE);
+	if (size < 0)
+		return kckpt_fail(ctx, obj, KCKPT_E_CREATE, size, "pipe of %u pages", rec.max_usage);
+	return pipe_fill(ctx, obj, ends[1]);
+}
+
+static struct file *pipe_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *rec)
+{
+	struct file *file;
+	int err = kckpt_make(ctx, obj);
+
+	if (err)
+		return ERR_PTR(err);
+	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) :
+				     dentry_open(&((struct file *)obj->made)->f_path, rec->open_flags, current_cred());
+	if (IS_ERR(file))
+		kckpt_fail(ctx, obj, KCKPT_E_CREATE, PTR_ERR(file), "end of a pipe");
+	return file;
+}
+
+const struct kckpt_family_ops kckpt_pipe_ops = {
+	.name = "pipe",
+	.claims = pipe_claims, .key = pipe_key,
+	.collect = pipe_collect, .closed = pipe_closed, .dump = pipe_dump,
+	.check = pipe_check, .restore = pipe_restore, .open = pipe_open,
+	.release = pipe_release,
+};

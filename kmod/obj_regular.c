@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Regular files, open or mapped. Not their contents: the file is found again by its path, and must be what it was, by
+ * size and time of change (device and inode too when the caller is strict).
+ *
+ * Refused: deleted files, files that their path does not lead to.
+ */
+#include <linux/fcntl.h>
+#include <linux/file.h>
+#include <linux/magic.h>
+#include <linux/namei.h>
+#include <linux/stat.h>
+
+#include "compat/file.h"
+#include "family.h"
+#include "fault.h"
+
+static bool regular_claims(struct file *file)
+{
+	const struct inode *inode = d_backing_inode(kckpt_file_path(file)->dentry);
+
+	return S_ISREG(inode->i_mode) && inode->i_sb->s_magic != HUGETLBFS_MAGIC;
+}
+
+/* ---- dump ---- */
+
+static int regular_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	const struct path *path = kckpt_file_path(obj->ptr);
+	char *buf = kckpt_alloc(PATH_MAX), *name;
+	struct path found;
+
+	if (!buf)
+		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "path");
+	name = kckpt_path(ctx, obj, path, buf);
+	if (name && (kern_path(name, 0, &found) || (path_put(&found), found.dentry != path->dentry)))
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_UNREACHABLE, 0, "%s", name);
+	kvfree(buf);
+	return 0;
+}
+
+static int regular_stat(const struct path *path, struct kckpt_regular_rec *rec)
+{
+	struct kstat stat;
+	int err = kckpt_should_fail() ? -EIO : vfs_getattr(path, &stat, STATX_BASIC_STATS, AT_STATX_SYNC_AS_STAT);
+
+	if (err)
+		return err;
+	rec->size = stat.size;
+	rec->mtime = stat.mtime.tv_sec;
+	rec->mtime_nsec = stat.mtime.tv_nsec;
+	rec->mode = stat.mode;
+	rec->dev = new_encode_dev(stat.dev);
+	rec->ino = stat.ino;
+	return 0;
+}
+
+static int regular_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	const struct path *path = kckpt_file_path(obj->ptr);
+	char *buf = kckpt_alloc(PATH_MAX), *name;
+	struct kckpt_regular_rec rec = {};
+	int err;
+
+	if (!buf)
+		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "path");
+	name = kckpt_path(ctx, obj, path, buf);
+	if (!name) {
+		err = -ESTALE;
+		goto free_buf;
+	}
+	err = regular_stat(path, &rec);
+	if (err) {
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, err, "%s", name);
+		goto free_buf;
+	}
+	rec.path_len = strlen(name);
+	err = kckpt_put(ctx, obj, KCKPT_K_regular, &rec, sizeof(rec), name, rec.path_len);
+free_buf:
+	kvfree(buf);
+	return err;
+}
+
+/* ---- restore ---- */
+
+static int regular_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_regular_rec *rec, char **name)
+{
+	const void *tail;
+	int err;
+
+	err = kckpt_rec_only(ctx, obj, KCKPT_K_regular, rec, sizeof(*rec), &rec->path_len, 1, &tail);
+	if (err)
+		return err;
+	*name = kckpt_rec_path(ctx, obj, tail, rec->path_len);
+	return *name ? 0 : -EBADMSG;
+}
+
+/* What is not as it was, or NULL. @writable: open for writing somewhere in the job. */
+static const char *regular_differs(const struct kckpt_ctx *ctx, const struct kckpt_regular_rec *was,
+				   const struct kckpt_regular_rec *is, bool writable)
+{
+	if ((was->mode ^ is->mode) & S_IFMT)
+		return "type";
+	if (ctx->flags & KCKPT_INSTANTIATE_FILES_STRICT && (was->dev != is->dev || was->ino != is->ino))
+		return "device or inode";
+	if (writable && ctx->flags & KCKPT_INSTANTIATE_FILES_CHANGED)
+		return NULL;
+	if (was->size != is->size)
+		return "size";
+	if (was->mtime != is->mtime || was->mtime_nsec != is->mtime_nsec)
+		return "time of change";
+	return NULL;
+}
+
+static int regular_compare(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_regular_rec *was,
+			   const struct path *path, const char *name, bool writable)
+{
+	struct kckpt_regular_rec is = {};
+	const char *differs;
+	int err = regular_stat(path, &is);
+
+	if (err)
+		return kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, err, "%s", name);
+	differs = regular_differs(ctx, was, &is, writable);
+	if (!differs)
+		return 0;
+	return kckpt_fail(ctx, obj, KCKPT_E_FILE_CHANGED, 0, "%s: its %s differs", name, differs);
+}
+
+static int regular_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct kckpt_regular_rec rec;
+	struct path path;
+	char *name;
+	int err = regular_rec(ctx, obj, &rec, &name);
+
+	if (err)
+		return err;
+	err = kckpt_should_fail() ? -EIO : kern_path(name, 0, &path);
+	if (err) {
+		/* Goes on, so that all that is missing is reported at once. */
+		kckpt_fail(ctx, obj, err == -ENOENT ? KCKPT_E_FILE_MISSING : KCKPT_E_FILE_OPEN, err, "%s", name);
+	} else {
+		regular_compare(ctx, obj, &rec, &path, name, obj->value & KCKPT_FILE_WRITE);
+		path_put(&path);
+	}
+	kfree(name);
+	return 0;
+}
+
+static struct file *regular_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *file_rec)
+{
+	bool writable = file_rec->file_flags & KCKPT_FILE_WRITE;
+	struct kckpt_regular_rec rec;
+	struct file *file;
+	char *name;
+	int err = regular_rec(ctx, obj, &rec, &name);
+
+	if (err)
+		return ERR_PTR(err);
+	file = kckpt_should_fail() ? ERR_PTR(-EMFILE) : filp_open(name, file_rec->open_flags, 0);
+	if (IS_ERR(file)) {
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "%s", name);
+		goto free_name;
+	}
+	/* Between the check and now it may have been exchanged. */
+	err = regular_compare(ctx, obj, &rec, &file->f_path, name, writable);
+	if (err) {
+		fput(file);
+		file = ERR_PTR(err);
+	}
+free_name:
+	kfree(name);
+	return file;
+}
+
+const struct kckpt_family_ops kckpt_regular_ops = {
+	.name = "regular",
+	.claims = regular_claims,
+	.collect = regular_collect, .dump = regular_dump,
+	.check = regular_check, .open = regular_open,
+};

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Threads. What a thread has of its own and is not in its registers.
+ *
+ * Saved: id, name, personality, signal mask (and the one to return to), alternate stack, own pending signals,
+ * clear_child_tid, robust list, rseq, the call to be resumed.
+ * Refused: what would be lost otherwise; see task_check_*().
+ * Not saved: accounting (times, faults, switches, start time), scheduler history, set_child_tid (used at the start
+ * only), audit session and loginuid (the restorer's), core and perf events attached from outside, readahead and
+ * I/O contexts, session keyring (the restorer's).
+ */
+#include <linux/cgroup.h>
+#include <linux/futex.h>
+#include <linux/iocontext.h>
+#include <linux/ioprio.h>
+#include <linux/mempolicy.h>
+#include <linux/nsproxy.h>
+#include <linux/personality.h>
+#include <linux/posix-timers.h>
+#include <linux/rseq.h>
+#include <linux/sched/prio.h>
+#include <linux/sched/rt.h>
+#include <linux/sched/signal.h>
+#include <linux/security.h>
+#include <linux/time_namespace.h>
+#include <asm/syscall.h>
+
+#include "compat/futex.h"
+#include "compat/task.h"
+#include "crew.h"
+#include "family.h"
+#include "fault.h"
+#include "ksym.h"
+#include "obj_cpu.h"
+#include "obj_process.h"
+#include "obj_task.h"
+
+static void task_put(void *ptr)
+{
+	put_task_struct(ptr);
+}
+
+/* ---- dump ---- */
+
+#define refuse(ctx, obj, code, ...) ({ kckpt_fail(ctx, obj, KCKPT_E_##code, 0, __VA_ARGS__); false; })
+
+/* Is it parked in the freezer's trap, with registers that are complete? */
+static bool task_check_parked(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *task)
+{
+	if (task->exit_state || task->flags & PF_EXITING)
+		return refuse(ctx, obj, TASK_DYING, "");
+	if (task->ptrace)
+		return refuse(ctx, obj, TASK_TRACED, "");
+	if (task->jobctl & JOBCTL_STOP_PENDING || task->signal->flags & SIGNAL_STOP_STOPPED)
+		return refuse(ctx, obj, TASK_STOPPED, "");
+	if (READ_ONCE(task->__state) & TASK_UNINTERRUPTIBLE)
+		return refuse(ctx, obj, TASK_VFORK, "");
+	if (!task->frozen)
+		return refuse(ctx, obj, JOB_MOVED, "it is not frozen");
+	return true;
+}
+
+static bool task_check_security(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *task)
+{
+	if (!kcall(ptrace_may_access)(task, PTRACE_MODE_ATTACH_FSCREDS))
+		return refuse(ctx, obj, NOT_PERMITTED, "");
+	if (task->seccomp.mode)
+		return refuse(ctx, obj, TASK_SECCOMP, "mode %d", task->seccomp.mode);
+	if (task_no_new_privs(task))
+		return refuse(ctx, obj, TASK_ATTRIBUTE, "no_new_privs");
+	if (task_spec_ssb_disable(task) || task_spec_ib_disable(task))
+		return refuse(ctx, obj, TASK_ATTRIBUTE, "speculation controls (PR_SET_SPECULATION_CTRL)");
+	return true;
+}
+
+static bool task_check_namespaces(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *task)
+{
+	const struct nsproxy *mine = current->nsproxy;
+	struct nsproxy *ns;
+	const char *differs = NULL;
+
+	task_lock(task);
+	ns = task->nsproxy;
+	if (!ns)
+		differs = "none (exiting)";
+	else if (ns->uts_ns != mine->uts_ns)
+		differs = "uts";
+	else if (ns->ipc_ns != mine->ipc_ns)
+		differs = "ipc";
+	else if (ns->mnt_ns != mine->mnt_ns)
+		differs = "mnt";
+	else if (ns->net_ns != mine->net_ns)
+		differs = "net";
+	else if (ns->time_ns != mine->time_ns || ns->time_ns_for_children != mine->time_ns_for_children)
+		differs = "time";
+	else if (ns->cgroup_ns != mine->cgroup_ns)
+		differs = "cgroup";
+	else if (ns->pid_ns_for_children != mine->pid_ns_for_children)
+		differs = "pid (of children)";
+	task_unlock(task);
+	if (!differs && task_active_pid_ns(task) != ctx->pidns)
+		differs = "pid";
+	return differs ? refuse(ctx, obj, TASK_NAMESPACE, "%s namespace", differs) : true;
+}
+
+static const char *task_scheduling(struct task_struct *task)
+{
+	if (task->policy != SCHED_NORMAL || rt_task(task) || task->sched_reset_on_fork)
+		return "a scheduling policy other than SCHED_OTHER";
+	if (task_nice(task) != task_nice(current))
+		return "a nice value other than the caller's";
+	if (!cpumask_equal(task->cpus_ptr, current->cpus_ptr))
+		return "a CPU affinity other than the caller's";
+	if (task->timer_slack_ns != current->timer_slack_ns)
+		return "a timer slack other than the caller's";
+#ifdef CONFIG_NUMA
+	if (task->mempolicy)
+		return "a NUMA memory policy";
+#endif
+#ifdef CONFIG_SCHED_CORE
+	if (task->core_cookie)
+		return "a core scheduling cookie";
+#endif
+#ifdef CONFIG_UCLAMP_TASK
+	if (task->uclamp_req[UCLAMP_MIN].user_defined || task->uclamp_req[UCLAMP_MAX].user_defined)
+		return "utilization clamps";
+#endif
+	return NULL;
+}
+
+static const char *task_attribute(struct task_struct *task)
+{
+	struct io_context *ioc = READ_ONCE(task->io_context);
+
+	if (task->io_uring || task->flags & PF_IO_WORKER)
+		return "io_uring";
+	if (task->pdeath_signal)
+		return "a parent-death signal";
+	if (ioc && READ_ONCE(ioc->ioprio) != IOPRIO_DEFAULT)
+		return "an I/O priority";
+	if (task->sysvsem.undo_list)
+		return "SysV semaphore undo values";
+	if (test_task_syscall_work(task, SYSCALL_USER_DISPATCH))
+		return "syscall user dispatch";
+	return task_scheduling(task);
+}
+
+/* Which call is to be resumed through the restart block? Only if ax says so. */
+static int task_restart(struct task_struct *task, const struct pt_regs *regs, struct kckpt_task_rec *rec)
+{
+	const struct restart_block *block = &task->restart_block;
+	void *fn = block->fn;
+
+	if ((long)regs->ax != -ERESTART_RESTARTBLOCK || (long)regs->orig_ax < 0)
+		return 0;
+	if (fn == kdata(hrtimer_nanosleep_restart)) {
+		rec->restart = KCKPT_RESTART_NANOSLEEP;
+		rec->restart_clock = block->nanosleep.clockid;
+		rec->restart_expires = block->nanosleep.expires;
+		if (block->nanosleep.type == TT_COMPAT)
+			return -EOPNOTSUPP;
+		if (block->nanosleep.type == TT_NATIVE) {
+			rec->restart_flags = KCKPT_RESTART_F_REMAINDER;
+			rec->restart_addr = (unsigned long)block->nanosleep.rmtp;
+		}
+	} else if (fn == kdata(futex_wait_restart)) {
+		rec->restart = KCKPT_RESTART_FUTEX;
+		rec->restart_addr = (unsigned long)block->futex.uaddr;
+		rec->restart_val = block->futex.val;
+		rec->restart_bitset = block->futex.bitset;
+		rec->restart_expires = block->futex.time;
+		rec->restart_flags = kckpt_futex_flags_out(block->futex.flags);
+	} else if (fn == kdata(do_restart_poll)) {
+		rec->restart = KCKPT_RESTART_POLL;
+		rec->restart_addr = (unsigned long)block->poll.ufds;
+		rec->restart_val = block->poll.nfds;
+		rec->restart_flags = block->poll.has_timeout ? KCKPT_RESTART_F_TIMED : 0;
+		rec->restart_expires = block->poll.tv_sec * NSEC_PER_SEC + block->poll.tv_nsec;
+	} else {
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static bool task_check_restart(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *task)
+{
+	struct kckpt_task_rec rec = {};
+	struct pt_regs regs;
+
+	if (!kckpt_cpu_regs(task, &regs))
+		return refuse(ctx, obj, TASK_DYING, "");
+	if (task_restart(task, &regs, &rec))
+		return refuse(ctx, obj, TASK_RESTART, "system call %ld", (long)regs.orig_ax);
+	return true;
+}
+
+static int task_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct task_struct *task = (struct task_struct *)obj->ptr;
+	struct kckpt_object *other;
+	const char *attribute;
+
+	if (!task_check_parked(ctx, obj, task) || !task_check_security(ctx, obj, task) ||
+	    !task_check_namespaces(ctx, obj, task) || !task_check_restart(ctx, obj, task))
+		return 0;
+	attribute = task_attribute(task);
+	if (attribute)
+		refuse(ctx, obj, TASK_ATTRIBUTE, "%s", attribute);
+
+	get_task_struct(task);
+	other = kckpt_intern(ctx, KCKPT_F_cpu, task, &obj->where);
+	if (!IS_ERR(other))
+		other = kckpt_intern(ctx, KCKPT_F_cred, get_task_cred(task), &obj->where);
+	if (!IS_ERR(other))
+		other = kckpt_intern_process(ctx, task);
+	return PTR_ERR_OR_ZERO(other);
+}
+
+static u64 sigset_to_u64(const sigset_t *set)
+{
+	return set->sig[0];
+}
+
+static int task_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct task_struct *task = (struct task_struct *)obj->ptr;
+	const struct cred *cred = get_task_cred(task);
+	struct kckpt_task_rec rec = {
+		.process = kckpt_id_of(ctx, KCKPT_F_process, task->signal),
+		.cpu = kckpt_id_of(ctx, KCKPT_F_cpu, task),
+		.cred = kckpt_id_of(ctx, KCKPT_F_cred, cred),
+		.tid = obj->where.pid,
+		.personality = task->personality,
+		.altstack_flags = task->sas_ss_flags,
+		.altstack_sp = task->sas_ss_sp,
+		.altstack_size = task->sas_ss_size,
+		.blocked = sigset_to_u64(&task->blocked),
+		.clear_child_tid = (unsigned long)task->clear_child_tid,
+		.robust_list = (unsigned long)task->robust_list,
+		.rseq = (unsigned long)task->rseq,
+	};
+	struct pt_regs regs;
+
+	put_cred(cred);
+	get_task_comm(rec.comm, task);
+	if (task->restore_sigmask) {
+		rec.task_flags |= KCKPT_TASK_RESTORE_SIGMASK;
+		rec.saved_blocked = sigset_to_u64(&task->saved_sigmask);
+	}
+	if (task->rseq) {
+		rec.rseq_len = kckpt_rseq_len(task);
+		rec.rseq_sig = task->rseq_sig;
+	}
+	if (!kckpt_cpu_regs(task, &regs) || task_restart(task, &regs, &rec))
+		return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "");
+	return kckpt_put(ctx, obj, KCKPT_K_task, &rec, sizeof(rec), NULL, 0) ?:
+	       kckpt_put_pending(ctx, obj, KCKPT_K_task_signal, task, &task->pending);
+}
+
+/* ---- restore ---- */
+
+static int task_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_task_rec *rec)
+{
+	return kckpt_rec_only(ctx, obj, KCKPT_K_task, rec, sizeof(*rec), NULL, 0, NULL);
+}
+
+static bool task_restart_sane(const struct kckpt_task_rec *rec)
+{
+	const u32 known = KCKPT_RESTART_F_TIMED | KCKPT_RESTART_F_SHARED | KCKPT_RESTART_F_REALTIME |
+			  KCKPT_RESTART_F_REMAINDER;
+
+	if (rec->restart > KCKPT_RESTART_POLL || rec->restart_flags & ~known)
+		return false;
+	/* The clocks that hrtimer_nanosleep() is used with. */
+	if (rec->restart == KCKPT_RESTART_NANOSLEEP)
+		return rec->restart_clock == CLOCK_REALTIME || rec->restart_clock == CLOCK_MONOTONIC ||
+		       rec->restart_clock == CLOCK_BOOTTIME || rec->restart_clock == CLOCK_TAI;
+	return rec->restart != KCKPT_RESTART_POLL || rec->restart_val <= INT_MAX;
+}
+
+static int task_check_pid(struct kckpt_ctx *ctx, struct kckpt_object *obj, u32 tid)
+{
+	struct task_struct *other = kcall(find_get_task_by_vpid)(tid);
+
+	if (!other)
+		return 0;
+	kckpt_fail(ctx, obj, KCKPT_E_PID_TAKEN, 0, "pid %u is %s", tid, other->comm);
+	put_task_struct(other);
+	return 0;
+}
+
+static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct kckpt_task_rec rec;
+	int err = task_rec(ctx, obj, &rec);
+
+	if (err)
+		return err;
+	obj->where.pid = rec.tid;
+	memcpy(obj->where.comm, rec.comm, sizeof(rec.comm));
+	obj->where.comm[sizeof(rec.comm) - 1] = 0;
+	if (!rec.tid || rec.tid > PID_MAX_LIMIT || !task_restart_sane(&rec) || rec.reserved ||
+	    rec.task_flags & ~KCKPT_TASK_RESTORE_SIGMASK || rec.altstack_flags & ~(SS_DISABLE | SS_AUTODISARM) ||
+	    rec.robust_list >= TASK_SIZE_MAX || rec.rseq >= TASK_SIZE_MAX || rec.clear_child_tid >= TASK_SIZE_MAX)
+		return kckpt_bad_image(ctx, obj, "task record");
+	if (rec.rseq && (rec.rseq_len < 32 || !IS_ALIGNED(rec.rseq, 32)))
+		return kckpt_bad_image(ctx, obj, "rseq");
+	if (!kckpt_ref(ctx, obj, rec.process, KCKPT_F_process) || !kckpt_ref(ctx, obj, rec.cpu, KCKPT_F_cpu) ||
+	    !kckpt_ref(ctx, obj, rec.cred, KCKPT_F_cred))
+		return -EBADMSG;
+	ctx->nr_tasks++;
+	return kckpt_check_pending(ctx, obj, KCKPT_K_task_signal) ?: task_check_pid(ctx, obj, rec.tid);
+}
+
+void kckpt_task_disown(struct task_struct *task)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigdelsetmask(&all, sigmask(SIGKILL) | sigmask(SIGSTOP));
+	kcall(__set_current_blocked)(&all);
+	/* They point into the caller's memory; the kernel would write there when this task exits. */
+	rseq_execve(task);
+	task->robust_list = NULL;
+	task->clear_child_tid = NULL;
+	task->pdeath_signal = 0;
+}
+
+/* Times of the dump's clocks become times of ours; waiting went on where it was. */
+static u64 shift_expiry(const struct kckpt_ctx *ctx, u64 expires, u32 clock)
+{
+	s64 shift = clock == CLOCK_MONOTONIC ? ctx->monotonic_shift : clock == CLOCK_BOOTTIME ? ctx->boottime_shift : 0;
+
+	return max_t(s64, (s64)expires + shift, 0);
+}
+
+static void task_set_restart(const struct kckpt_ctx *ctx, const struct kckpt_task_rec *rec)
+{
+	struct restart_block *block = &current->restart_block;
+	u64 at;
+
+	switch (rec->restart) {
+	case KCKPT_RESTART_NANOSLEEP:
+		block->nanosleep.clockid = rec->restart_clock;
+		block->nanosleep.type = rec->restart_flags & KCKPT_RESTART_F_REMAINDER ? TT_NATIVE : TT_NONE;
+		block->nanosleep.rmtp = (void __user *)rec->restart_addr;
+		block->nanosleep.expires = shift_expiry(ctx, rec->restart_expires, rec->restart_clock);
+		block->fn = kdata(hrtimer_nanosleep_restart);
+		break;
+	case KCKPT_RESTART_FUTEX:
+		block->futex.uaddr = (u32 __user *)rec->restart_addr;
+		block->futex.val = rec->restart_val;
+		block->futex.bitset = rec->restart_bitset;
+		block->futex.flags = kckpt_futex_flags_in(rec->restart_flags);
+		block->futex.time = shift_expiry(ctx, rec->restart_expires,
+						 rec->restart_flags & KCKPT_RESTART_F_REALTIME ? CLOCK_REALTIME :
+												 CLOCK_MONOTONIC);
+		block->fn = kdata(futex_wait_restart);
+		break;
+	case KCKPT_RESTART_POLL:
+		at = shift_expiry(ctx, rec->restart_expires, CLOCK_MONOTONIC);
+		block->poll.ufds = (struct pollfd __user *)rec->restart_addr;
+		block->poll.nfds = rec->restart_val;
+		block->poll.has_timeout = !!(rec->restart_flags & KCKPT_RESTART_F_TIMED);
+		block->poll.tv_sec = at / NSEC_PER_SEC;
+		block->poll.tv_nsec = at % NSEC_PER_SEC;
+		block->fn = kdata(do_restart_poll);
+		break;
+	default:
+		block->fn = kdata(do_no_restart_syscall);
+	}
+}
+
+static int task_set_robust_list(struct kckpt_ctx *ctx, struct kckpt_object *obj, u64 head)
+{
+	struct pt_regs regs = { .di = head, .si = sizeof(struct robust_list_head) };
+	long err;
+
+	if (!head)
+		return 0;
+	err = kckpt_should_fail() ? -EINVAL : kcall(__x64_sys_set_robust_list)(&regs);
+	return err ? kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "robust list") : 0;
+}
+
+static void task_set_masks(const struct kckpt_task_rec *rec)
+{
+	sigset_t set = { .sig[0] = rec->blocked };
+
+	sigdelsetmask(&set, sigmask(SIGKILL) | sigmask(SIGSTOP));
+	kcall(__set_current_blocked)(&set);
+	current->restore_sigmask = rec->task_flags & KCKPT_TASK_RESTORE_SIGMASK;
+	current->saved_sigmask.sig[0] = rec->saved_blocked;
+}
+
+int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
+{
+	struct kckpt_object *obj = thread->task;
+	struct kckpt_task_rec rec;
+	int err;
+
+	err = task_rec(ctx, obj, &rec) ?:
+	      task_set_robust_list(ctx, obj, rec.robust_list) ?:
+	      kckpt_cpu_restore(ctx, kckpt_ref(ctx, obj, rec.cpu, KCKPT_F_cpu), &thread->regs);
+	if (err)
+		return err;
+	kcall(__set_task_comm)(current, obj->where.comm, false);
+	current->personality = rec.personality;
+	current->sas_ss_sp = rec.altstack_sp;
+	current->sas_ss_size = rec.altstack_size;
+	current->sas_ss_flags = rec.altstack_flags;
+	current->clear_child_tid = (int __user *)rec.clear_child_tid;
+	kckpt_rseq_set(current, (struct rseq __user *)rec.rseq, rec.rseq_len, rec.rseq_sig);
+	rseq_set_notify_resume(current);
+	task_set_restart(ctx, &rec);
+	task_set_masks(&rec);
+	/* Last: from here on an interruptible wait would return at once. */
+	return kckpt_queue_pending(ctx, obj, KCKPT_K_task_signal, PIDTYPE_PID);
+}
+
+const struct kckpt_family_ops kckpt_task_ops = {
+	.name = "task",
+	.put = task_put,
+	.collect = task_collect, .dump = task_dump, .check = task_check,
+};

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef KCKPT_OBJ_TASK_H
+#define KCKPT_OBJ_TASK_H
+
+#include <linux/sched.h>
+#include <linux/signal_types.h>
+
+struct kckpt_ctx;
+struct kckpt_object;
+struct kckpt_thread;
+
+/* kckpt_task_disown() - a new task lets go of what it inherited from the caller's memory. */
+void kckpt_task_disown(struct task_struct *task);
+
+/* kckpt_task_finish() - in the restored thread, pages are in place: all but the registers, which go to @thread. */
+int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread);
+
+/*
+ * kckpt_put_pending() - write a record of kind @kind for every signal in @pending of @task. The sighand lock is taken
+ * and dropped.
+ */
+int kckpt_put_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind, struct task_struct *task,
+		      struct sigpending *pending);
+
+/* kckpt_queue_pending() - queue the signals of such records again, for the current thread or its process. */
+int kckpt_queue_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind, enum pid_type type);
+
+/* kckpt_check_pending() - are the records of that kind well-formed? */
+int kckpt_check_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind);
+
+#endif

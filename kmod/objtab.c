@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+/* See objtab.h. */
+#include "family.h"
+#include "fault.h"
+#include "objtab.h"
+
+struct objtab_key {
+	const void *ptr;
+	u32 family;
+};
+
+static u32 objtab_hash(const void *data, u32 len, u32 seed)
+{
+	const struct objtab_key *key = data;
+
+	return hash_ptr(key->ptr, 32) ^ (key->family * 0x9e3779b1u) ^ seed;
+}
+
+static u32 objtab_obj_hash(const void *data, u32 len, u32 seed)
+{
+	const struct kckpt_object *obj = data;
+	struct objtab_key key = { .ptr = obj->ptr, .family = obj->family };
+
+	return objtab_hash(&key, len, seed);
+}
+
+static int objtab_cmp(struct rhashtable_compare_arg *arg, const void *data)
+{
+	const struct objtab_key *key = arg->key;
+	const struct kckpt_object *obj = data;
+
+	return key->ptr != obj->ptr || key->family != obj->family;
+}
+
+static const struct rhashtable_params objtab_params = {
+	.head_offset = offsetof(struct kckpt_object, hash),
+	.key_len = sizeof(struct objtab_key),
+	.hashfn = objtab_hash,
+	.obj_hashfn = objtab_obj_hash,
+	.obj_cmpfn = objtab_cmp,
+	.automatic_shrinking = true,
+};
+
+int kckpt_objtab_init(struct kckpt_objtab *tab)
+{
+	xa_init(&tab->by_id);
+	INIT_LIST_HEAD(&tab->list);
+	mutex_init(&tab->make_lock);
+	tab->nr = 0;
+	tab->rec_bytes = 0;
+	return kckpt_should_fail() ? -ENOMEM : rhashtable_init(&tab->by_ptr, &objtab_params);
+}
+
+static void object_free(struct kckpt_object *obj)
+{
+	const struct kckpt_family_ops *ops = kckpt_family(obj->family);
+	struct kckpt_rec *rec, *next;
+
+	if (obj->ptr && ops->put)
+		ops->put((void *)obj->ptr);
+	if (ops->release)
+		ops->release(obj);
+	list_for_each_entry_safe(rec, next, &obj->records, node)
+		kvfree(rec);
+	kfree(obj);
+}
+
+void kckpt_objtab_release_made(struct kckpt_objtab *tab)
+{
+	const struct kckpt_family_ops *ops;
+	struct kckpt_object *obj;
+
+	list_for_each_entry_reverse(obj, &tab->list, node) {
+		ops = kckpt_family(obj->family);
+		if (ops->release)
+			ops->release(obj);
+		obj->made = obj->made2 = NULL;
+		cond_resched();
+	}
+}
+
+void kckpt_objtab_free(struct kckpt_objtab *tab)
+{
+	struct kckpt_object *obj, *next;
+
+	/* Last in, first out: what was met later may hang on what was met before. */
+	list_for_each_entry_safe_reverse(obj, next, &tab->list, node) {
+		object_free(obj);
+		cond_resched();
+	}
+	xa_destroy(&tab->by_id);
+	rhashtable_destroy(&tab->by_ptr);
+}
+
+struct kckpt_object *kckpt_objtab_find(struct kckpt_objtab *tab, u32 family, const void *ptr)
+{
+	struct objtab_key key = { .ptr = ptr, .family = family };
+
+	return rhashtable_lookup_fast(&tab->by_ptr, &key, objtab_params);
+}
+
+struct kckpt_object *kckpt_objtab_add(struct kckpt_objtab *tab, u32 family, const void *ptr)
+{
+	struct kckpt_object *obj;
+	int err;
+
+	if (kckpt_should_fail())
+		return ERR_PTR(-ENOMEM);
+	obj = kzalloc(sizeof(*obj), GFP_KERNEL_ACCOUNT);
+	if (!obj)
+		return ERR_PTR(-ENOMEM);
+	obj->id = tab->nr + 1;
+	obj->family = family;
+	obj->ptr = ptr;
+	obj->where = KCKPT_NOWHERE;
+	INIT_LIST_HEAD(&obj->records);
+
+	err = xa_err(xa_store(&tab->by_id, obj->id, obj, GFP_KERNEL_ACCOUNT));
+	if (err)
+		goto free_obj;
+	if (ptr) {
+		err = rhashtable_insert_fast(&tab->by_ptr, &obj->hash, objtab_params);
+		if (err)
+			goto erase_id;
+	}
+	list_add_tail(&obj->node, &tab->list);
+	tab->nr++;
+	return obj;
+
+erase_id:
+	xa_erase(&tab->by_id, obj->id);
+free_obj:
+	kfree(obj);
+	return ERR_PTR(err);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The objects of a session.
+ *
+ * Dump: kernel pointer -> object, so that what is shared is saved once. The object holds the reference that the
+ * interning caller gave it, and counts how often it was met inside the job (the closure check).
+ * Restore: object id -> records from the image, and what was made of them.
+ */
+#ifndef KCKPT_OBJTAB_H
+#define KCKPT_OBJTAB_H
+
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/rhashtable.h>
+#include <linux/xarray.h>
+
+#include "report.h"
+
+struct kckpt_rec {
+	struct list_head node;
+	u16 kind;
+	u32 size;
+	u8 data[] __aligned(8);
+};
+
+enum kckpt_object_state { KCKPT_OBJ_RAW, KCKPT_OBJ_MAKING, KCKPT_OBJ_MADE };
+
+struct kckpt_object {
+	u64 id;
+	u32 family;
+	u32 seen;			/* dump: references met inside the job */
+	struct kckpt_where where;	/* where it was met first */
+	struct list_head node;		/* kckpt_objtab.list, in order of id */
+
+	/* dump */
+	const void *ptr;
+	struct rhash_head hash;
+
+	/* restore */
+	struct list_head records;
+	enum kckpt_object_state state;	/* under kckpt_objtab.make_lock */
+	void *made;			/* what restore created; dropped by the family's release() */
+	void *made2;			/* the second one, where objects come in pairs */
+	u64 value;			/* for the family's own use */
+};
+
+struct kckpt_objtab {
+	struct rhashtable by_ptr;
+	struct xarray by_id;
+	struct list_head list;
+	u64 nr;
+	struct mutex make_lock;		/* restored tasks make shared objects one at a time; outside of everything */
+	size_t rec_bytes;
+};
+
+int kckpt_objtab_init(struct kckpt_objtab *tab);
+
+/* Restore: drops what is held of the objects made. The restored tasks have them now. */
+void kckpt_objtab_release_made(struct kckpt_objtab *tab);
+
+/* Drops every object with its references. No task may use the table any more. */
+void kckpt_objtab_free(struct kckpt_objtab *tab);
+
+struct kckpt_object *kckpt_objtab_find(struct kckpt_objtab *tab, u32 family, const void *ptr);
+
+/* kckpt_objtab_add() - a new object for @ptr (dump) or NULL (restore), with the next id, or -ENOMEM. */
+struct kckpt_object *kckpt_objtab_add(struct kckpt_objtab *tab, u32 family, const void *ptr);
+
+static inline struct kckpt_object *kckpt_objtab_get(struct kckpt_objtab *tab, u64 id)
+{
+	return xa_load(&tab->by_id, id);
+}
+
+#define kckpt_for_each_object(tab, obj) list_for_each_entry(obj, &(tab)->list, node)
+
+#endif

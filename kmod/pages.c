@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Which pages go into the image: the anonymous ones of private mappings. Those of the page cache come back with
+ * the file, the zero page with the first fault. Pages that are all zero are left out, too; in a private file
+ * mapping they leave a mark, since the file has something else there.
+ *
+ * Locks: mmap_lock for reading around a batch, the page table lock inside. Neither is held while the pages are
+ * copied to the reader.
+ */
+#include <linux/highmem.h>
+#include <linux/huge_mm.h>
+#include <linux/mm.h>
+#include <linux/pagewalk.h>
+#include <linux/swap.h>
+#include <linux/swapops.h>
+
+#include "compat/mm.h"
+#include "family.h"
+#include "fault.h"
+#include "ksym.h"
+#include "pages.h"
+
+#define BATCH_FULL 1	/* ends a walk; the address to go on from is in find.next */
+
+struct batch_find {
+	struct kckpt_batch *batch;
+	unsigned long next;
+	int bad;		/* an entry that is neither page nor swap */
+};
+
+static int batch_add(struct batch_find *find, unsigned long addr, struct page *page)
+{
+	struct kckpt_batch *batch = find->batch;
+
+	if (batch->nr_data == KCKPT_MAX_BATCH) {
+		find->next = addr;
+		return BATCH_FULL;
+	}
+	batch->addr[batch->nr_data] = addr;
+	batch->pages[batch->nr_data++] = page;
+	find->next = addr + PAGE_SIZE;
+	return 0;
+}
+
+static int batch_pte(struct batch_find *find, unsigned long addr, pte_t pte)
+{
+	struct page *page;
+
+	if (pte_none(pte))
+		return 0;
+	if (!pte_present(pte)) {
+		swp_entry_t entry = pte_to_swp_entry(pte);
+
+		if (!non_swap_entry(entry) || is_migration_entry(entry))
+			return batch_add(find, addr, NULL);
+		find->bad = 1;
+		find->next = addr;
+		return BATCH_FULL;
+	}
+	if (pte_special(pte) || pte_devmap(pte))
+		return 0;
+	page = pte_page(pte);
+	if (!PageAnon(page))
+		return 0;
+	if (batch_add(find, addr, page))
+		return BATCH_FULL;
+	get_page(page);
+	return 0;
+}
+
+static int batch_huge(struct batch_find *find, unsigned long addr, pmd_t pmd)
+{
+	struct kckpt_batch *batch = find->batch;
+	struct page *head = pmd_page(pmd);
+
+	if (!PageAnon(head))
+		return 0;	/* the huge zero page, or page cache */
+	find->next = addr;
+	if (batch->nr_data)
+		return BATCH_FULL;	/* has a batch of its own */
+	get_page(head);
+	batch->huge = true;
+	batch->nr_data = HPAGE_PMD_NR;
+	batch->pages[0] = head;
+	batch->addr[0] = addr;
+	find->next = addr + HPAGE_PMD_SIZE;
+	return BATCH_FULL;
+}
+
+/* Not present but in use: each page is faulted in by itself, which splits the entry if need be. */
+static int batch_huge_swapped(struct batch_find *find, unsigned long addr, unsigned long end)
+{
+	for (; addr < end; addr += PAGE_SIZE)
+		if (batch_add(find, addr, NULL))
+			return BATCH_FULL;
+	return 0;
+}
+
+static int batch_pmd(pmd_t *pmd, unsigned long addr, unsigned long end, struct mm_walk *walk)
+{
+	struct batch_find *find = walk->private;
+	spinlock_t *ptl = pmd_lock(walk->mm, pmd);
+	pmd_t val = *pmd;
+	pte_t *start, *pte;
+	int ret = 0;
+
+	if (pmd_none(val)) {
+		spin_unlock(ptl);
+		return 0;
+	}
+	if (pmd_trans_huge(val) || !pmd_present(val) || pmd_devmap(val)) {
+		ret = pmd_present(val) ? batch_huge(find, addr, val) : batch_huge_swapped(find, addr, end);
+		spin_unlock(ptl);
+		return ret;
+	}
+	spin_unlock(ptl);
+
+	/*
+	 * A table of private pages is only taken away under mmap_lock for writing, which we exclude; it may have
+	 * been put in place of a huge page in between, but not the other way round.
+	 */
+	ptl = pte_lockptr(walk->mm, &val);
+	start = pte = pte_offset_kernel(&val, addr);
+	spin_lock(ptl);
+	for (; addr < end && !ret; addr += PAGE_SIZE, pte++)
+		ret = batch_pte(find, addr, *pte);
+	spin_unlock(ptl);
+	return ret;
+}
+
+static const struct mm_walk_ops batch_walk = {
+	.pmd_entry = batch_pmd,
+	KCKPT_WALK_RDLOCK
+};
+
+static bool vma_has_private_pages(struct vm_area_struct *vma)
+{
+	return !(vma->vm_flags & (VM_SHARED | VM_PFNMAP | VM_MIXEDMAP | VM_IO)) && vma->anon_vma;
+}
+
+static bool page_is_zero(struct page *page, u32 nr)
+{
+	u32 i;
+
+	for (i = 0; i < nr; i++)
+		if (memchr_inv(page_address(page + i), 0, PAGE_SIZE))
+			return false;
+	return true;
+}
+
+static int batch_run(struct kckpt_batch *batch, unsigned long addr, u32 nr, u32 flags)
+{
+	struct kckpt_page_run *last = batch->nr_runs ? &batch->runs[batch->nr_runs - 1] : NULL;
+
+	if (last && last->flags == flags && last->vaddr + (u64)last->nr_pages * PAGE_SIZE == addr) {
+		last->nr_pages += nr;
+		return 0;
+	}
+	batch->runs[batch->nr_runs++] = (struct kckpt_page_run){ .vaddr = addr, .nr_pages = nr, .flags = flags };
+	return 0;
+}
+
+/* Swapped out or just being migrated: the usual fault brings it in. */
+static int batch_fault_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm,
+			  struct kckpt_batch *batch, u32 i)
+{
+	long got = kckpt_should_fail() ? -ENOMEM : kckpt_gup(mm, batch->addr[i], 1, FOLL_FORCE, &batch->pages[i]);
+
+	if (got == 1)
+		return 0;
+	batch->pages[i] = NULL;
+	return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, got ?: -EFAULT, "address 0x%lx", batch->addr[i]);
+}
+
+/* Turns what the walk found into runs, and drops the pages that are zero. */
+static int batch_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct vm_area_struct *vma,
+			struct kckpt_batch *batch)
+{
+	u32 i, kept = 0;
+	int err = 0;
+
+	if (batch->huge) {
+		if (page_is_zero(batch->pages[0], HPAGE_PMD_NR) && !vma->vm_file)
+			goto drop_huge;
+		return batch_run(batch, batch->addr[0], HPAGE_PMD_NR, KCKPT_RUN_HUGE);
+	}
+	for (i = 0; i < batch->nr_data; i++) {
+		struct page *page;
+
+		if (!err && !batch->pages[i])
+			err = batch_fault_in(ctx, obj, vma->vm_mm, batch, i);
+		page = batch->pages[i];
+		if (!page || err || page_is_zero(page, 1)) {
+			if (page && !err && vma->vm_file)
+				batch_run(batch, batch->addr[i], 1, KCKPT_RUN_ZERO);
+			if (page)
+				put_page(page);
+			batch->nr_zero++;
+			continue;
+		}
+		batch_run(batch, batch->addr[i], 1, 0);
+		batch->addr[kept] = batch->addr[i];
+		batch->pages[kept++] = page;
+	}
+	batch->nr_data = kept;
+	return err;
+
+drop_huge:
+	put_page(batch->pages[0]);
+	batch->nr_zero = HPAGE_PMD_NR;
+	batch->nr_data = 0;
+	batch->huge = false;
+	return 0;
+}
+
+static void batch_reset(struct kckpt_batch *batch)
+{
+	batch->nr_runs = batch->nr_data = batch->nr_zero = 0;
+	batch->huge = false;
+}
+
+/* One batch of one area. */
+static int batch_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct vm_area_struct *vma,
+			 unsigned long *addr, struct kckpt_batch *batch)
+{
+	struct batch_find find = { .batch = batch, .next = *addr };
+	int ret;
+
+	ret = kckpt_should_fail() ? -ENOMEM : kcall(walk_page_range)(vma->vm_mm, *addr, vma->vm_end, &batch_walk,
+								     &find);
+	*addr = ret == BATCH_FULL ? find.next : vma->vm_end;
+	if (ret < 0 || find.bad) {
+		kckpt_batch_put(batch);
+		return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, ret < 0 ? ret : -EHWPOISON, "address 0x%lx",
+				  find.next);
+	}
+	ret = batch_finish(ctx, obj, vma, batch);
+	if (ret)
+		kckpt_batch_put(batch);
+	return ret;
+}
+
+int kckpt_batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm, unsigned long *addr,
+		     struct kckpt_batch *batch)
+{
+	u32 nr_zero = 0;
+	int err = 0;
+
+	batch_reset(batch);
+	if (mmap_read_lock_killable(mm))
+		return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
+	while (!batch->nr_runs) {
+		struct vm_area_struct *vma = find_vma(mm, *addr);
+
+		if (!vma)
+			break;
+		if (*addr < vma->vm_start)
+			*addr = vma->vm_start;
+		if (!vma_has_private_pages(vma)) {
+			*addr = vma->vm_end;
+			continue;
+		}
+		err = batch_find_in(ctx, obj, vma, addr, batch);
+		if (err)
+			break;
+		nr_zero += batch->nr_zero;
+		batch->nr_zero = 0;
+		if (fatal_signal_pending(current)) {
+			err = kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
+			kckpt_batch_put(batch);
+			break;
+		}
+		cond_resched();
+	}
+	mmap_read_unlock(mm);
+	batch->nr_zero = nr_zero;
+	return err ?: batch->nr_runs > 0;
+}
+
+void kckpt_batch_put(struct kckpt_batch *batch)
+{
+	u32 i;
+
+	if (batch->huge)
+		put_page(batch->pages[0]);
+	else
+		for (i = 0; i < batch->nr_data; i++)
+			if (batch->pages[i])
+				put_page(batch->pages[i]);
+	batch_reset(batch);
+}
+
+/* The private area that holds @addr; shared ones are the file's and never written from an image. */
+static struct vm_area_struct *pages_area(struct mm_struct *mm, unsigned long addr)
+{
+	struct vm_area_struct *vma = find_vma(mm, addr);
+
+	return vma && vma->vm_start <= addr && !(vma->vm_flags & VM_SHARED) ? vma : NULL;
+}
+
+/*
+ * Huge pages stay huge and small ones small: the advice of the area is bent for the time of the fill, so that the
+ * fault makes what was there. obj_mm.c sets the final advice when all pages are in.
+ */
+static struct vm_area_struct *pages_bend_advice(struct mm_struct *mm, unsigned long addr, bool huge)
+{
+	unsigned long want = huge ? VM_HUGEPAGE : VM_NOHUGEPAGE;
+	struct vm_area_struct *vma = pages_area(mm, addr);
+
+	if (!vma || (vma->vm_flags & (VM_HUGEPAGE | VM_NOHUGEPAGE)) == want)
+		return vma;
+	mmap_read_unlock(mm);
+	mmap_write_lock(mm);
+	vma = pages_area(mm, addr);
+	if (vma)
+		kckpt_vma_flags_change(vma, want, want ^ (VM_HUGEPAGE | VM_NOHUGEPAGE));
+	mmap_write_downgrade(mm);
+	return vma;
+}
+
+int kckpt_pages_pin(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm, unsigned long addr,
+		    u32 nr, bool huge, struct page **pages)
+{
+	struct vm_area_struct *vma;
+	long got = -EFAULT;
+
+	if (mmap_read_lock_killable(mm))
+		return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
+	vma = pages_bend_advice(mm, addr, huge);
+	if (vma) {
+		nr = min_t(unsigned long, nr, (vma->vm_end - addr) >> PAGE_SHIFT);
+		got = kckpt_should_fail() ? -ENOMEM : kckpt_gup(mm, addr, nr, FOLL_WRITE | FOLL_FORCE, pages);
+	}
+	mmap_read_unlock(mm);
+	if (got <= 0)
+		return kckpt_fail(ctx, obj, KCKPT_E_PAGE_WRITE, got ?: -EFAULT, "address 0x%lx", addr);
+	return got;
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Pending signals, of a thread or of a process, with their siginfo. Queued but not delivered, so nothing is taken. */
+#include <linux/sched/signal.h>
+#include <linux/signal.h>
+
+#include "family.h"
+#include "fault.h"
+#include "ksym.h"
+#include "obj_task.h"
+
+#define PENDING_MAX 65536	/* more than any RLIMIT_SIGPENDING in use */
+
+/* The records of threads and processes have the same fields. */
+typedef struct kckpt_task_signal_rec pending_rec;
+static_assert(sizeof(struct kckpt_task_signal_rec) == sizeof(struct kckpt_process_signal_rec));
+static_assert(sizeof(siginfo_t) == sizeof_field(pending_rec, info));
+
+static u32 pending_count(const struct sigpending *pending)
+{
+	const struct sigqueue *q;
+	u32 nr = 0;
+
+	list_for_each_entry(q, &pending->list, list)
+		nr++;
+	return nr;
+}
+
+/* Fills @recs with room for @room; returns how many there are, or -EAGAIN if they are too many. */
+static int pending_fill(const struct sigpending *pending, pending_rec *recs, u32 room)
+{
+	sigset_t bare = pending->signal;
+	const struct sigqueue *q;
+	u32 nr = 0;
+	int sig;
+
+	list_for_each_entry(q, &pending->list, list) {
+		if (nr == room)
+			return -EAGAIN;
+		sigdelset(&bare, q->info.si_signo);
+		recs[nr].signo = q->info.si_signo;
+		recs[nr].info_valid = 1;
+		copy_siginfo_to_external((siginfo_t *)recs[nr].info, &q->info);
+		nr++;
+	}
+	for (sig = 1; sig <= _NSIG; sig++) {
+		if (!sigismember(&bare, sig))
+			continue;
+		if (nr == room)
+			return -EAGAIN;
+		recs[nr++].signo = sig;	/* the queue was full when it came */
+	}
+	return nr;
+}
+
+static int pending_snapshot(struct task_struct *task, struct sigpending *pending, pending_rec *recs, u32 room)
+{
+	struct sighand_struct *sighand;
+	unsigned long flags;
+	int nr;
+
+	sighand = kcall(__lock_task_sighand)(task, &flags);
+	if (!sighand)
+		return -ESRCH;
+	nr = pending_fill(pending, recs, room);
+	unlock_task_sighand(task, &flags);
+	return nr;
+}
+
+int kckpt_put_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind, struct task_struct *task,
+		      struct sigpending *pending)
+{
+	/* Unlocked and so only a guess; all kinds of bare signals on top. */
+	u32 i, room = min_t(u32, pending_count(pending) + _NSIG, PENDING_MAX);
+	pending_rec *recs = kckpt_alloc(room * sizeof(*recs));
+	int nr, err = 0;
+
+	if (!recs)
+		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "pending signals");
+	nr = pending_snapshot(task, pending, recs, room);
+	if (nr < 0)
+		err = kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, nr, "pending signals");
+	for (i = 0; !err && i < nr; i++)
+		err = kckpt_put(ctx, obj, kind, &recs[i], sizeof(recs[i]), NULL, 0);
+	kvfree(recs);
+	return err;
+}
+
+int kckpt_check_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind)
+{
+	const struct kckpt_rec *rec;
+	pending_rec signal;
+	int err;
+
+	kckpt_for_each_rec(rec, obj, kind) {
+		err = kckpt_rec_get(ctx, obj, rec, &signal, sizeof(signal), NULL, 0, NULL);
+		if (err)
+			return err;
+		if (!valid_signal(signal.signo) || !signal.signo || sig_kernel_only(signal.signo) ||
+		    signal.info_valid > 1)
+			return kckpt_bad_image(ctx, obj, "pending signal %u", signal.signo);
+	}
+	return 0;
+}
+
+static int pending_queue_one(const pending_rec *rec, enum pid_type type)
+{
+	const siginfo_t *from = (const siginfo_t *)rec->info;
+	struct kernel_siginfo info;
+	unsigned long flags;
+	int err;
+
+	clear_siginfo(&info);
+	if (rec->info_valid)
+		memcpy(&info, from, sizeof(info));
+	info.si_signo = rec->signo;
+	spin_lock_irqsave(&current->sighand->siglock, flags);
+	err = kcall(send_signal_locked)(rec->signo, rec->info_valid ? &info : SEND_SIG_NOINFO, current, type);
+	spin_unlock_irqrestore(&current->sighand->siglock, flags);
+	return err;
+}
+
+int kckpt_queue_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind, enum pid_type type)
+{
+	const struct kckpt_rec *rec;
+	pending_rec signal;
+	int err;
+
+	kckpt_for_each_rec(rec, obj, kind) {
+		err = kckpt_rec_get(ctx, obj, rec, &signal, sizeof(signal), NULL, 0, NULL);
+		if (err)
+			return err;
+		err = kckpt_should_fail() ? -EAGAIN : pending_queue_one(&signal, type);
+		if (err)
+			return kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "pending signal %u", signal.signo);
+	}
+	return 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The stream of a dump, as read() sees it. Knows records and pages, no tasks. */
+#ifndef KCKPT_SAVE_H
+#define KCKPT_SAVE_H
+
+#include <linux/uio.h>
+
+#include "digest.h"
+#include "pages.h"
+
+struct kckpt_ctx;
+
+enum kckpt_save_phase { KCKPT_SAVE_RECORDS, KCKPT_SAVE_PAGES, KCKPT_SAVE_TAIL, KCKPT_SAVE_DONE };
+
+struct kckpt_save {
+	enum kckpt_save_phase phase;
+	struct kckpt_digest digest;
+	struct kckpt_recbuf_cursor cursor;
+	struct kckpt_recbuf index, tail;
+	u64 nr_rows;
+	u64 nr_pages, nr_zero;
+	int err;			/* what failed once fails for ever: the stream has a hole */
+
+	struct kckpt_object *mm;	/* whose pages are being saved; NULL: the next one's */
+	unsigned long addr;		/* next address of it */
+	struct kckpt_batch batch;
+	u32 page_at;			/* page of the batch, and byte of the page, to be read next */
+	u32 byte_at;
+
+	u32 staged, staged_at;		/* the batch's record, with the padding after it */
+	u8 stage[sizeof(struct kckpt_record) + sizeof(struct kckpt_pages_rec) +
+		 KCKPT_MAX_RUNS * sizeof(struct kckpt_page_run) + KCKPT_PAGE_SIZE];
+};
+
+struct kckpt_save *kckpt_save_alloc(void);
+void kckpt_save_free(struct kckpt_save *save);
+
+/* kckpt_save_begin() - put the header in front of the records that the dump verbs are going to write. */
+int kckpt_save_begin(struct kckpt_ctx *ctx);
+
+/* kckpt_save_records_end() - all records are written: index them, add the end record. */
+int kckpt_save_records_end(struct kckpt_ctx *ctx, struct kckpt_save *save);
+
+/*
+ * kckpt_save_read() - the next bytes of the image. Ends before the tail with *@at_tail set, so that the caller can
+ * look whether the job is still what it was; called again, it goes on. Bytes, or a negative errno.
+ */
+ssize_t kckpt_save_read(struct kckpt_ctx *ctx, struct kckpt_save *save, struct iov_iter *to, bool *at_tail);
+
+#endif

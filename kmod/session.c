@@ -1,0 +1,551 @@
+// SPDX-License-Identifier: GPL-2.0
+/* See session.h: the states, the requests, the watchdog, and what is dropped at the end. */
+#include <linux/cgroup.h>
+#include <linux/fs_struct.h>
+#include <linux/module.h>
+#include <linux/pid_namespace.h>
+#include <linux/sched/signal.h>
+
+#include "fault.h"
+#include "ksym.h"
+#include "session.h"
+
+#define DEFAULT_FREEZE_MS	10000
+#define DEFAULT_COMMIT_MS	10000
+#define DEFAULT_STALL_MS	60000
+#define KILL_MS			10000
+
+/* ---- the watchdog ---- */
+
+static u32 watchdog_verdict(struct kckpt_session *session)
+{
+	unsigned long now = jiffies;
+
+	if (session->pause && kckpt_freezer_pause_ns(&session->freezer) > jiffies_to_nsecs(session->pause))
+		return KCKPT_E_PAUSE_BOUND;
+	if (session->stall && time_after(now, READ_ONCE(session->progress) + session->stall))
+		return KCKPT_E_WATCHDOG;
+	return 0;
+}
+
+/* Takes no session lock: the request that hangs may hold it. */
+static void session_watchdog(struct work_struct *work)
+{
+	struct kckpt_session *session = container_of(work, struct kckpt_session, watchdog.work);
+	u32 code = watchdog_verdict(session);
+
+	if (!code) {
+		schedule_delayed_work(&session->watchdog, session->pause ? HZ / 50 : HZ);
+		return;
+	}
+	WRITE_ONCE(session->expired, kckpt_fail(&session->ctx, NULL, code, 0, ""));
+	kckpt_crew_kill(&session->crew);
+	kckpt_freezer_thaw(&session->freezer);
+}
+
+static void watchdog_start(struct kckpt_session *session, u32 stall_ms, u32 pause_ms)
+{
+	session->progress = jiffies;
+	session->stall = msecs_to_jiffies(stall_ms ?: DEFAULT_STALL_MS);
+	session->pause = msecs_to_jiffies(pause_ms);
+	schedule_delayed_work(&session->watchdog, pause_ms ? HZ / 50 : HZ);
+}
+
+static void watchdog_stop(struct kckpt_session *session)
+{
+	cancel_delayed_work_sync(&session->watchdog);
+}
+
+/* ---- begin and end ---- */
+
+static int session_init(struct kckpt_session *session)
+{
+	struct kckpt_ctx *ctx = &session->ctx;
+	int err;
+
+	kref_init(&session->ref);
+	mutex_init(&session->lock);
+	INIT_DELAYED_WORK(&session->watchdog, session_watchdog);
+	kckpt_freezer_init(&session->freezer);
+	kckpt_crew_init(&session->crew);
+	kckpt_recbuf_init(&ctx->records);
+	ctx->crew = &session->crew;
+	err = kckpt_report_init(&ctx->report);
+	if (err)
+		return err;
+	err = kckpt_objtab_init(&ctx->objs);
+	if (err) {
+		kckpt_report_free(&ctx->report);
+		return err;
+	}
+	ctx->pidns = get_pid_ns(task_active_pid_ns(current));
+	ctx->cred = get_current_cred();
+	get_fs_root(current->fs, &ctx->root);
+	return 0;
+}
+
+struct kckpt_session *kckpt_session_open(void)
+{
+	struct kckpt_session *session = kckpt_alloc(sizeof(*session));
+	int err;
+
+	if (!session)
+		return ERR_PTR(-ENOMEM);
+	err = session_init(session);
+	if (err) {
+		kvfree(session);
+		return ERR_PTR(err);
+	}
+	__module_get(THIS_MODULE);
+	return session;
+}
+
+static void drop_inherit(struct kckpt_ctx *ctx)
+{
+	u32 i;
+
+	for (i = 0; ctx->inherit_files && i < ctx->nr_inherit; i++)
+		if (ctx->inherit_files[i])
+			fput(ctx->inherit_files[i]);
+	kvfree(ctx->inherit_files);
+	kvfree(ctx->inherit);
+	ctx->inherit_files = NULL;
+	ctx->inherit = NULL;
+	ctx->nr_inherit = 0;
+}
+
+/* Nobody is left: neither the file nor a restored task. */
+static void session_free(struct kref *ref)
+{
+	struct kckpt_session *session = container_of(ref, struct kckpt_session, ref);
+	struct kckpt_ctx *ctx = &session->ctx;
+
+	kckpt_save_free(session->save);
+	kckpt_load_free(session->load);
+	kckpt_crew_put(&session->crew);
+	kckpt_objtab_free(&ctx->objs);
+	kckpt_recbuf_free(&ctx->records);
+	drop_inherit(ctx);
+	kckpt_report_free(&ctx->report);
+	path_put(&ctx->root);
+	put_cred(ctx->cred);
+	put_pid_ns(ctx->pidns);
+	kvfree(session);
+	module_put(THIS_MODULE);
+}
+
+void kckpt_session_put(struct kckpt_session *session)
+{
+	kref_put(&session->ref, session_free);
+}
+
+/* What is held goes now; what restored tasks still need goes with the last of them. */
+static void session_rollback(struct kckpt_session *session)
+{
+	watchdog_stop(session);
+	if (session->load && session->state != KCKPT_DONE)
+		kckpt_crew_kill(&session->crew);
+	kckpt_freezer_drop(&session->freezer);
+	session->ctx.cgrp = NULL;
+}
+
+void kckpt_session_release(struct kckpt_session *session)
+{
+	session_rollback(session);
+	kckpt_session_put(session);
+}
+
+/* The end that all requests share: nothing is held any more. */
+static void session_end(struct kckpt_session *session, enum kckpt_state state)
+{
+	session_rollback(session);
+	session->state = state;
+}
+
+static int session_failed(struct kckpt_session *session, int err)
+{
+	session_rollback(session);
+	kckpt_crew_reap(&session->crew);
+	session->state = KCKPT_FAILED;
+	return err;
+}
+
+/* Is the request allowed now? @states: bits of enum kckpt_state. */
+static int session_enter(struct kckpt_session *session, u32 states)
+{
+	int err = kckpt_session_check(session);
+
+	if (err)
+		return session->state == KCKPT_FAILED ? err : session_failed(session, err);
+	if (BIT(session->state) & states)
+		return 0;
+	return kckpt_fail(&session->ctx, NULL, KCKPT_E_BAD_STATE, 0, "state %u", session->state);
+}
+
+/* ---- dump ---- */
+
+int kckpt_session_freeze(struct kckpt_session *session, const struct kckpt_freeze *req)
+{
+	struct kckpt_ctx *ctx = &session->ctx;
+	int err;
+
+	err = session_enter(session, BIT(KCKPT_EMPTY)) ?:
+	      kckpt_freezer_hold(ctx, &session->freezer, req->cgroup);
+	if (err)
+		return err;
+	/* The bound of the pause counts from the request on, so the watchdog is there before it. */
+	watchdog_start(session, req->stall_ms, req->max_pause_ms);
+	err = kckpt_freezer_freeze(ctx, &session->freezer, req->timeout_ms ?: DEFAULT_FREEZE_MS);
+	if (!err)
+		err = kckpt_session_check(session);
+	if (err) {
+		session_end(session, KCKPT_EMPTY);
+		return err;
+	}
+	ctx->cgrp = session->freezer.cgrp;
+	session->state = KCKPT_FROZEN;
+	return 0;
+}
+
+/* The array of descriptors of the outside, from user space. */
+static int copy_inherit(struct kckpt_ctx *ctx, u64 user, u32 nr)
+{
+	u32 i;
+
+	drop_inherit(ctx);
+	if (!nr)
+		return 0;
+	if (nr > KCKPT_MAX_INHERIT)
+		return -E2BIG;
+	ctx->inherit = kckpt_alloc(nr * sizeof(*ctx->inherit));
+	ctx->inherit_files = kckpt_alloc(nr * sizeof(*ctx->inherit_files));
+	if (!ctx->inherit || !ctx->inherit_files)
+		return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "inherit");
+	if (kckpt_copy_in(ctx->inherit, u64_to_user_ptr(user), nr * sizeof(*ctx->inherit)))
+		return -EFAULT;
+	for (i = 0; i < nr; i++) {
+		const struct kckpt_inherit *in = &ctx->inherit[i];
+
+		if (in->reserved || !in->name[0] || strnlen(in->name, sizeof(in->name)) == sizeof(in->name))
+			return -EINVAL;
+	}
+	ctx->nr_inherit = nr;
+	return 0;
+}
+
+static u64 image_bytes(const struct kckpt_ctx *ctx)
+{
+	return ctx->records.bytes + ctx->nr_pages * PAGE_SIZE;
+}
+
+static void capture_result(struct kckpt_session *session, struct kckpt_capture *req)
+{
+	struct kckpt_ctx *ctx = &session->ctx;
+	struct kckpt_object *obj;
+
+	req->image_bytes = image_bytes(ctx);
+	req->nr_tasks = ctx->nr_tasks;
+	req->nr_objects = ctx->objs.nr;
+	kckpt_for_each_object(&ctx->objs, obj) {
+		if (obj->family != KCKPT_F_process)
+			continue;
+		req->root_pid = obj->where.pid;
+		break;
+	}
+}
+
+/* Forget a walk, so that another one can be made. */
+static int capture_forget(struct kckpt_session *session)
+{
+	struct kckpt_ctx *ctx = &session->ctx;
+
+	kckpt_objtab_free(&ctx->objs);
+	kckpt_recbuf_free(&ctx->records);
+	ctx->nr_records = ctx->nr_tasks = ctx->nr_pages = 0;
+	return kckpt_objtab_init(&ctx->objs);
+}
+
+int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *req)
+{
+	bool check_only = req->flags & KCKPT_CAPTURE_CHECK;
+	struct kckpt_ctx *ctx = &session->ctx;
+	ktime_t start = ktime_get();
+	int err, forget;
+
+	if (req->flags & ~KCKPT_CAPTURE_CHECK || req->reserved)
+		return -EINVAL;
+	err = session_enter(session, BIT(KCKPT_FROZEN)) ?: copy_inherit(ctx, req->inherit, req->nr_inherit);
+	if (err)
+		return err;
+	if (!session->save)
+		session->save = kckpt_save_alloc();
+	if (!session->save)
+		return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "stream");
+	err = kckpt_capture(ctx, session->save, check_only);
+	session->capture_ns = ktime_to_ns(ktime_sub(ktime_get(), start));
+	if (!err)
+		err = kckpt_session_check(session);
+	if (!err)
+		capture_result(session, req);
+	if (!err && !check_only) {
+		session->state = KCKPT_CAPTURED;
+		return 0;
+	}
+	kckpt_save_free(session->save);
+	session->save = NULL;
+	forget = capture_forget(session);
+	if (forget)
+		session_failed(session, forget);
+	return err ?: forget;
+}
+
+ssize_t kckpt_session_read(struct kckpt_session *session, struct iov_iter *to)
+{
+	struct kckpt_ctx *ctx = &session->ctx;
+	bool at_tail = false;
+	ssize_t n, more;
+	int err;
+
+	if (session->state == KCKPT_SAVED)
+		return 0;
+	err = session_enter(session, BIT(KCKPT_CAPTURED));
+	if (err)
+		return err;
+	n = kckpt_save_read(ctx, session->save, to, &at_tail);
+	if (n >= 0 && at_tail) {
+		/* Pages were read from a job that must not have moved meanwhile. */
+		err = kckpt_session_check(session) ?: kckpt_capture_verify(ctx);
+		if (err)
+			return session_failed(session, err);
+		more = kckpt_save_read(ctx, session->save, to, &at_tail);
+		n = more < 0 ? more : n + more;
+	}
+	if (n < 0)
+		return session_failed(session, n);
+	err = kckpt_session_check(session);
+	if (err)
+		return session_failed(session, err);
+	if (session->save->phase == KCKPT_SAVE_DONE)
+		session->state = KCKPT_SAVED;
+	return n;
+}
+
+#define HOLDS_JOB (BIT(KCKPT_FROZEN) | BIT(KCKPT_CAPTURED) | BIT(KCKPT_SAVED))
+
+int kckpt_session_thaw(struct kckpt_session *session)
+{
+	int err = session_enter(session, HOLDS_JOB);
+
+	if (!err)
+		session_end(session, KCKPT_DONE);
+	return err;
+}
+
+int kckpt_session_kill(struct kckpt_session *session)
+{
+	int err = session_enter(session, HOLDS_JOB);
+
+	if (err)
+		return err;
+	err = kckpt_freezer_kill(&session->ctx, &session->freezer, KILL_MS);
+	session_end(session, KCKPT_DONE);
+	return err;
+}
+
+int kckpt_session_release_frozen(struct kckpt_session *session)
+{
+	int err = session_enter(session, HOLDS_JOB);
+
+	if (err)
+		return err;
+	kckpt_freezer_give(&session->freezer);
+	session_end(session, KCKPT_DONE);
+	return 0;
+}
+
+/* ---- restore ---- */
+
+ssize_t kckpt_session_write(struct kckpt_session *session, struct iov_iter *from)
+{
+	struct kckpt_ctx *ctx = &session->ctx;
+	ssize_t n;
+	int err;
+
+	err = session_enter(session, BIT(KCKPT_EMPTY) | BIT(KCKPT_LOADING) | BIT(KCKPT_LOADED) |
+			    BIT(KCKPT_INSTANTIATED) | BIT(KCKPT_COMPLETE));
+	if (err)
+		return err;
+	if (session->state == KCKPT_LOADED)
+		return -EBUSY;
+	if (session->state == KCKPT_EMPTY) {
+		session->load = kckpt_load_alloc();
+		if (!session->load)
+			return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "stream");
+		session->state = KCKPT_LOADING;
+		watchdog_start(session, 0, 0);
+	}
+	n = kckpt_load_write(ctx, session->load, from);
+	err = kckpt_session_check(session);
+	if (n < 0 || err)
+		return session_failed(session, n < 0 ? n : err);
+	if (session->state == KCKPT_LOADING && session->load->records_done)
+		session->state = KCKPT_LOADED;
+	if (session->load->phase == KCKPT_LOAD_DONE)
+		session->state = KCKPT_COMPLETE;
+	return n;
+}
+
+static int restore_check(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+	int err;
+
+	kckpt_for_each_object(&ctx->objs, obj) {
+		const struct kckpt_family_ops *ops = kckpt_family(obj->family);
+		const char *missing = kckpt_ksym_missing(obj->family);
+
+		if (missing)
+			return kckpt_fail(ctx, obj, KCKPT_E_NO_SYMBOL, 0, "%s", missing);
+		err = ops->check ? ops->check(ctx, obj) : 0;
+		if (!err && fatal_signal_pending(current))
+			err = kckpt_fail(ctx, NULL, KCKPT_E_INTERRUPTED, 0, "check");
+		if (err)
+			return err;
+		cond_resched();
+	}
+	if (!ctx->report.total)
+		return 0;
+	/* Checks of the outside world report all they find and go on. */
+	return ctx->report.errors[0].err;
+}
+
+/* The caller's own descriptors that the image wants. */
+static int restore_get_inherit(struct kckpt_ctx *ctx)
+{
+	u32 i;
+
+	for (i = 0; i < ctx->nr_inherit; i++) {
+		ctx->inherit_files[i] = fget(ctx->inherit[i].fd);
+		/* A restored task that held a session would keep it from ever ending. */
+		if (!ctx->inherit_files[i] || kckpt_is_session(ctx->inherit_files[i]))
+			return kckpt_fail(ctx, NULL, KCKPT_E_INHERIT_UNUSED, 0, "descriptor %d of the caller",
+					  ctx->inherit[i].fd);
+	}
+	return 0;
+}
+
+/* What cannot be taken off a task again must not be on the caller, of whom all restored tasks are born. */
+static int restore_check_caller(struct kckpt_ctx *ctx)
+{
+	if (current->seccomp.mode || task_no_new_privs(current))
+		return kckpt_fail(ctx, NULL, KCKPT_E_CALLER_CONFINED, 0, "");
+	return 0;
+}
+
+static int restore_create(struct kckpt_session *session, struct kckpt_instantiate *req)
+{
+	struct kckpt_ctx *ctx = &session->ctx;
+	int err;
+
+	err = kckpt_freezer_hold(ctx, &session->freezer, req->cgroup) ?:
+	      kckpt_freezer_check_empty(ctx, &session->freezer);
+	if (err) {
+		kckpt_freezer_drop(&session->freezer);
+		return err;
+	}
+	ctx->cgrp = session->freezer.cgrp;
+	session->crew.expected = ctx->nr_tasks;
+	err = kckpt_crew_start(session, req->cgroup, &session->create_ns);
+	if (!err)
+		err = kckpt_session_check(session);
+	if (err)
+		return session_failed(session, err);
+	req->root_pid = session->crew.root_pid;
+	return 0;
+}
+
+int kckpt_session_instantiate(struct kckpt_session *session, struct kckpt_instantiate *req)
+{
+	const u32 known = KCKPT_INSTANTIATE_DRY_RUN | KCKPT_INSTANTIATE_FILES_CHANGED |
+			  KCKPT_INSTANTIATE_FILES_STRICT;
+	struct kckpt_ctx *ctx = &session->ctx;
+	int err;
+
+	if (req->flags & ~known)
+		return -EINVAL;
+	err = session_enter(session, BIT(KCKPT_LOADED)) ?:
+	      copy_inherit(ctx, req->inherit, req->nr_inherit) ?:
+	      restore_get_inherit(ctx) ?:
+	      restore_check_caller(ctx);
+	if (err)
+		return err;
+	ctx->flags = req->flags;
+	ctx->nr_tasks = 0;
+	session->stall = msecs_to_jiffies(req->stall_ms ?: DEFAULT_STALL_MS);
+	err = restore_check(ctx);
+	if (!err && !(req->flags & KCKPT_INSTANTIATE_DRY_RUN))
+		err = restore_create(session, req);
+	if (err)
+		return err;
+	req->nr_tasks = ctx->nr_tasks;
+	session->state = KCKPT_INSTANTIATED;
+	session->load->go_on = true;
+	return 0;
+}
+
+int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commit *req)
+{
+	struct kckpt_ctx *ctx = &session->ctx;
+	ktime_t start = ktime_get();
+	int err;
+
+	if (req->flags & ~KCKPT_COMMIT_FROZEN)
+		return -EINVAL;
+	err = session_enter(session, BIT(KCKPT_LOADING) | BIT(KCKPT_LOADED) | BIT(KCKPT_INSTANTIATED) |
+			    BIT(KCKPT_COMPLETE)) ?:
+	      kckpt_load_complete(ctx, session->load);
+	if (!err && !(ctx->flags & KCKPT_INSTANTIATE_DRY_RUN))
+		err = kckpt_crew_finish(session, req->timeout_ms ?: DEFAULT_COMMIT_MS);
+	watchdog_stop(session);
+	if (!err)
+		err = kckpt_session_check(session);
+	session->commit_ns = ktime_to_ns(ktime_sub(ktime_get(), start));
+	if (err)
+		return session_failed(session, err);
+	/* From here on nothing fails. */
+	if (req->flags & KCKPT_COMMIT_FROZEN)
+		kckpt_freezer_give(&session->freezer);
+	session->state = KCKPT_DONE;
+	session_rollback(session);
+	return 0;
+}
+
+int kckpt_session_abort(struct kckpt_session *session)
+{
+	if (session->state != KCKPT_DONE && session->state != KCKPT_FAILED)
+		session_failed(session, 0);
+	return 0;
+}
+
+void kckpt_session_stats(struct kckpt_session *session, struct kckpt_stats *stats)
+{
+	*stats = (struct kckpt_stats){
+		.state = session->state,
+		.nr_tasks = session->ctx.nr_tasks,
+		.freeze_ns = session->freezer.freeze_ns,
+		.capture_ns = session->capture_ns,
+		.pause_ns = kckpt_freezer_pause_ns(&session->freezer),
+		.create_ns = session->create_ns,
+		.commit_ns = session->commit_ns,
+	};
+	if (session->save) {
+		stats->bytes = session->save->digest.at + session->save->tail.bytes;
+		stats->pages = session->save->nr_pages;
+		stats->zero_pages = session->save->nr_zero;
+	}
+	if (session->load) {
+		stats->bytes = session->load->digest.at;
+		stats->pages = session->load->nr_pages;
+		stats->zero_pages = session->load->nr_zero;
+	}
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "cmd/command.hh"
+
+#include <cstdio>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+namespace kckpt
+{
+
+void Target::attach(CLI::App &app)
+{
+	auto *group = app.add_option_group("job", "The job, which is a cgroup");
+	group->add_option("CGROUP", cgroup_, "path of a cgroup v2 directory, also below the mount of the hierarchy");
+	group->add_option("--pid", pid_, "the cgroup of this process")->check(CLI::PositiveNumber);
+	group->require_option(1);
+}
+
+void print_json(const nlohmann::ordered_json &value, FILE *out)
+{
+	/* Names and paths may hold bytes that are not UTF-8. */
+	const std::string text = value.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+	fprintf(out, "%s\n", text.c_str());
+}
+
+} // namespace kckpt

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What each subcommand is: its options, and what it does when they have been parsed. */
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "lib/cgroup.hh"
+#include "lib/result.hh"
+
+namespace CLI
+{
+class App;
+}
+
+namespace kckpt
+{
+
+/* Good for every command. */
+struct Options {
+	bool json = false, quiet = false, stats = false;
+};
+
+enum Exit { done = 0, failed = 1, usage = 2, impossible = 3 };
+
+class Command
+{
+public:
+	Command() = default;
+	Command(const Command &) = delete;
+	Command &operator=(const Command &) = delete;
+	virtual ~Command() = default;
+
+	virtual void attach(CLI::App &app) = 0;              /* options and help; nothing is done yet */
+	virtual std::string doing() const = 0;               /* "dump /jobs/web", after "cannot" */
+	virtual Result<int> run(const Options &options) = 0; /* the exit status */
+};
+
+/* The job: CGROUP or --pid PID. */
+class Target
+{
+public:
+	void attach(CLI::App &app);
+	std::string name() const { return pid_ > 0 ? "pid " + std::to_string(pid_) : cgroup_; }
+	Result<Cgroup> open() const { return pid_ > 0 ? Cgroup::of_process(pid_) : Cgroup::open(cgroup_); }
+
+private:
+	std::string cgroup_;
+	int pid_ = 0;
+};
+
+void print_json(const nlohmann::ordered_json &value, FILE *out);
+
+std::unique_ptr<Command> make_check();
+std::unique_ptr<Command> make_dump();
+std::unique_ptr<Command> make_features();
+std::unique_ptr<Command> make_freeze();
+std::unique_ptr<Command> make_restore();
+std::unique_ptr<Command> make_show();
+std::unique_ptr<Command> make_thaw();
+std::unique_ptr<Command> make_verify();
+std::unique_ptr<Command> make_version();
+
+} // namespace kckpt

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cmd/command.hh"
+#include "lib/atomic_file.hh"
+#include "lib/child.hh"
+#include "lib/device.hh"
+#include "lib/image_input.hh"
+#include "lib/progress.hh"
+#include "lib/say.hh"
+#include "lib/stats.hh"
+
+namespace kckpt
+{
+
+namespace
+{
+
+class RestoreCommand final : public Command
+{
+public:
+	void attach(CLI::App &app) override;
+	std::string doing() const override { return "restore " + file_; }
+	Result<int> run(const Options &options) override;
+
+private:
+	struct Outcome {
+		pid_t root_pid;
+		uint32_t nr_tasks;
+		struct kckpt_stats stats;
+	};
+
+	Result<> check_inherited() const;
+	Result<Cgroup> open_cgroup() const;
+	Result<Outcome> restore(int cgroup, const Options &options);
+	Result<> load(Device &device, ImageInput &input, int cgroup, Progress &progress, Outcome &outcome);
+	Result<Cleanup> write_pidfile(pid_t pid);
+	Result<struct kckpt_instantiate> instantiate(Device &device, int cgroup);
+	void tell(const Outcome &outcome, const std::string &cgroup, const Options &options) const;
+
+	std::string file_, cgroup_, pidfile_, files_;
+	bool detach_ = false, dry_run_ = false, leave_frozen_ = false;
+	std::vector<int> inherit_;
+	uint32_t stall_ms_ = 60000;
+	std::optional<SignalForwarder> signals_;
+};
+
+void RestoreCommand::attach(CLI::App &app)
+{
+	app.add_option("FILE", file_, "the image; - is standard input")->required();
+	app.add_flag("--detach", detach_, "do not wait for the end of the restored job");
+	app.add_option("--cgroup", cgroup_,
+		       "restore into this cgroup, which must be empty and is made when it is missing (default: "
+		       "kckpt-restore-PID below that of the caller)");
+	app.add_option("--pidfile", pidfile_, "write the process id of the job's root there");
+	app.add_flag("--dry-run", dry_run_, "check the image, this kernel and the files; create nothing");
+	app.add_flag("--leave-frozen", leave_frozen_, "leave the job frozen, until `kckpt thaw`");
+	app.add_option("--inherit-fd", inherit_, "hand this descriptor of kckpt over, under its number at the dump");
+	app.add_option("--files", files_,
+		       "changed: take files that the job writes in any size and age; strict: also "
+		       "compare device and inode")
+		->check(CLI::IsMember({"changed", "strict"}));
+	app.add_option("--stall-timeout", stall_ms_, "give up when nothing was read for that long, in ms");
+	app.callback([this] {
+		if (file_ == "-" && isatty(STDIN_FILENO))
+			throw CLI::ValidationError("-", "standard input is a terminal");
+		if (file_ == "-" && std::ranges::find(inherit_, STDIN_FILENO) != inherit_.end())
+			throw CLI::ValidationError("--inherit-fd 0", "standard input is the image");
+	});
+}
+
+/* Before we open anything: one of our own descriptors might else be taken for it. */
+Result<> RestoreCommand::check_inherited() const
+{
+	for (const int fd : inherit_) {
+		if (fcntl(fd, F_GETFD) < 0)
+			return failure(KCKPT_E_INHERIT_CLOSED, 0, fmt::format("descriptor {}", fd));
+	}
+	return {};
+}
+
+Result<Cgroup> RestoreCommand::open_cgroup() const
+{
+	if (!cgroup_.empty())
+		return Cgroup::open_or_create(cgroup_);
+	return Cgroup::create_own(fmt::format("kckpt-restore-{}", getpid()));
+}
+
+Result<int> RestoreCommand::run(const Options &options)
+{
+	if (Result<> good = check_inherited(); !good)
+		return pass(good);
+	/* Held here, so that the session is gone before a cgroup that we made is removed. */
+	std::optional<Cgroup> cgroup;
+	if (!dry_run_) {
+		Result<Cgroup> opened = open_cgroup();
+		if (!opened)
+			return pass(opened);
+		cgroup = std::move(*opened);
+	}
+
+	Result<Outcome> outcome = restore(cgroup ? cgroup->fd() : -1, options);
+	if (!outcome)
+		return pass(outcome);
+	if (cgroup && (detach_ || !cgroup_.empty()))
+		cgroup->keep();
+	tell(*outcome, cgroup ? cgroup->path() : "", options);
+	if (dry_run_ || detach_)
+		return Exit::done;
+	return signals_->wait_for(outcome->root_pid);
+}
+
+Result<RestoreCommand::Outcome> RestoreCommand::restore(int cgroup, const Options &options)
+{
+	Result<ImageInput> input = ImageInput::open(file_);
+	if (!input)
+		return pass(input);
+	Result<Device> device = Device::open();
+	if (!device)
+		return pass(device);
+
+	Outcome outcome = {};
+	{
+		Progress progress("restore", input->size(), !options.quiet && !options.json);
+		if (Result<> loaded = load(*device, *input, cgroup, progress, outcome); !loaded)
+			return pass(loaded);
+	}
+	/* Once it is committed nothing may fail any more, and no signal end us before we have said so. */
+	Result<Cleanup> pidfile = write_pidfile(outcome.root_pid);
+	if (!pidfile)
+		return pass(pidfile);
+	Result<SignalForwarder> signals = SignalForwarder::begin();
+	if (!signals)
+		return pass(signals);
+	if (Result<> committed = device->commit(leave_frozen_ ? KCKPT_COMMIT_FROZEN : 0); !committed)
+		return pass(committed);
+	pidfile->keep();
+	signals_ = std::move(*signals);
+	if (Result<struct kckpt_stats> stats = device->stats(); stats)
+		outcome.stats = *stats;
+	return outcome;
+}
+
+/* The records, the tasks, the pages. */
+Result<> RestoreCommand::load(Device &device, ImageInput &input, int cgroup, Progress &progress, Outcome &outcome)
+{
+	bool created = false;
+	for (;;) {
+		Result<std::span<const std::byte>> piece = input.next();
+		if (!piece)
+			return pass(piece);
+		if (piece->empty())
+			break;
+		Result<size_t> took = device.write(*piece);
+		if (took && *took < piece->size() && !created) {
+			Result<struct kckpt_instantiate> tasks = instantiate(device, cgroup);
+			if (!tasks)
+				return pass(tasks);
+			created = true;
+			outcome.root_pid = tasks->root_pid;
+			outcome.nr_tasks = tasks->nr_tasks;
+			took = device.write(piece->subspan(*took));
+		}
+		if (!took)
+			return pass(took);
+		progress.add(piece->size());
+	}
+	if (!created)
+		return failure(KCKPT_E_IMAGE_TRUNCATED, 0, fmt::format("offset {}, in the records", input.offset()));
+	return {};
+}
+
+Result<struct kckpt_instantiate> RestoreCommand::instantiate(Device &device, int cgroup)
+{
+	const std::vector<struct kckpt_inherit> inherit = inherit_list(inherit_);
+	struct kckpt_instantiate request = {};
+	request.cgroup = cgroup;
+	request.flags = dry_run_ ? KCKPT_INSTANTIATE_DRY_RUN : 0;
+	if (files_ == "changed")
+		request.flags |= KCKPT_INSTANTIATE_FILES_CHANGED;
+	if (files_ == "strict")
+		request.flags |= KCKPT_INSTANTIATE_FILES_STRICT;
+	request.nr_inherit = static_cast<uint32_t>(inherit.size());
+	request.stall_ms = stall_ms_;
+	request.inherit = reinterpret_cast<uintptr_t>(inherit.data());
+	return device.instantiate(request);
+}
+
+/* It goes again unless the restore succeeds. */
+Result<Cleanup> RestoreCommand::write_pidfile(pid_t pid)
+{
+	if (pidfile_.empty() || dry_run_)
+		return Cleanup();
+	Result<AtomicFile> file = AtomicFile::create(pidfile_, 0644);
+	if (!file)
+		return pass(file);
+	const std::string text = fmt::format("{}\n", pid);
+	if (Result<> wrote = file->write(std::as_bytes(std::span(text))); !wrote)
+		return pass(wrote);
+	if (Result<> named = file->commit(); !named)
+		return pass(named);
+	return Cleanup::unlink(pidfile_);
+}
+
+/* While the job has our standard output, ours goes to standard error. */
+void RestoreCommand::tell(const Outcome &outcome, const std::string &cgroup, const Options &options) const
+{
+	FILE *out = dry_run_ || detach_ ? stdout : stderr;
+	if (options.json) {
+		nlohmann::ordered_json json = {{"image", file_}, {"dry_run", dry_run_}, {"tasks", outcome.nr_tasks}};
+		if (!dry_run_)
+			json.update({{"pid", outcome.root_pid}, {"cgroup", cgroup}});
+		json["stats"] = stats_json(outcome.stats);
+		print_json(json, out);
+		fflush(out);
+		return;
+	}
+	if (dry_run_ && !options.quiet)
+		say(out, "{} can be restored\n", file_);
+	if (detach_ && !dry_run_ && !options.quiet)
+		say(out, "restored as pid {} in {}\n", outcome.root_pid, cgroup);
+	if (options.stats)
+		say(stderr, "{}", stats_text(outcome.stats));
+	fflush(out);
+}
+
+} // namespace
+
+std::unique_ptr<Command> make_restore()
+{
+	return std::make_unique<RestoreCommand>();
+}
+
+} // namespace kckpt

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "lib/atomic_file.hh"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <filesystem>
+
+namespace kckpt
+{
+
+namespace
+{
+
+/* The end of a chain of symbolic links: renaming must not replace the link. */
+std::string resolved(const std::string &path)
+{
+	char target[PATH_MAX];
+	return realpath(path.c_str(), target) ? std::string(target) : path;
+}
+
+std::string directory_of(const std::string &path)
+{
+	const std::string directory = std::filesystem::path(path).parent_path();
+	return directory.empty() ? "." : directory;
+}
+
+Error create_error(int err, const std::string &path)
+{
+	return {err == ENOSPC || err == EDQUOT ? KCKPT_E_DISK_FULL : KCKPT_E_FILE_CREATE, err, path};
+}
+
+} // namespace
+
+Result<AtomicFile> AtomicFile::create(const std::string &path, mode_t mode)
+{
+	struct stat st;
+	if (path == "-" || (stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)))
+		return open_special(path);
+
+	const std::string target = resolved(path);
+	const std::string name = std::filesystem::path(target).filename();
+	std::string temporary = directory_of(target) + "/." + name.substr(0, 200) + ".XXXXXX";
+	const SignalsHeld held;
+	Fd fd(mkostemp(temporary.data(), O_CLOEXEC));
+	if (!fd)
+		return failure(create_error(errno, path));
+	AtomicFile file(std::move(fd), target);
+	file.cleanup_ = Cleanup::unlink(temporary);
+	file.temporary_ = std::move(temporary);
+	if (fchmod(file.fd(), mode) < 0)
+		return failure(create_error(errno, path));
+	return file;
+}
+
+Result<AtomicFile> AtomicFile::open_special(const std::string &path)
+{
+	Fd fd(path == "-" ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3) : open(path.c_str(), O_WRONLY | O_CLOEXEC));
+	if (!fd)
+		return failure(create_error(errno, path));
+	return AtomicFile(std::move(fd), path == "-" ? "standard output" : path);
+}
+
+Error AtomicFile::write_error(int err) const
+{
+	if (err == ENOSPC || err == EDQUOT)
+		return {KCKPT_E_DISK_FULL, err, path_};
+	if (err == EPIPE)
+		return {KCKPT_E_READER_GONE, err, path_};
+	return {KCKPT_E_FILE_WRITE, err, path_};
+}
+
+Result<> AtomicFile::write(std::span<const std::byte> bytes)
+{
+	while (!bytes.empty()) {
+		const ssize_t wrote = ::write(fd(), bytes.data(), bytes.size());
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote < 0)
+			return failure(write_error(errno));
+		bytes = bytes.subspan(static_cast<size_t>(wrote));
+	}
+	return {};
+}
+
+Result<> AtomicFile::commit()
+{
+	/* Pipes and devices cannot be synced, and need not be. */
+	if (fsync(fd()) < 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP)
+		return failure(write_error(errno));
+	if (temporary_.empty())
+		return {};
+
+	{
+		const SignalsHeld held;
+		if (rename(temporary_.c_str(), path_.c_str()) < 0)
+			return failure(create_error(errno, path_));
+		cleanup_.keep();
+	}
+	const Fd directory(open(directory_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	if (!directory || (fsync(directory.get()) < 0 && errno != EINVAL))
+		return failure(write_error(errno));
+	return {};
+}
+
+} // namespace kckpt

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A file that bears its name only when it is whole. */
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "lib/cleanup.hh"
+#include "lib/fd.hh"
+#include "lib/result.hh"
+
+namespace kckpt
+{
+
+/*
+ * Written under another name in the same directory; commit() syncs it, gives it its name and syncs the
+ * directory. Until then a failure, a signal and the destructor all remove it. What is no regular file (a
+ * device, a named pipe, "-" for standard output) is written as it is.
+ */
+class AtomicFile
+{
+public:
+	static Result<AtomicFile> create(const std::string &path, mode_t mode = 0600);
+
+	Result<> write(std::span<const std::byte> bytes);
+	Result<> commit();
+
+	int fd() const { return fd_.get(); }
+
+private:
+	AtomicFile(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+	static Result<AtomicFile> open_special(const std::string &path);
+	Error write_error(int err) const;
+
+	Fd fd_;
+	std::string path_;
+	std::string temporary_; /* empty: written in place */
+	Cleanup cleanup_;
+};
+
+} // namespace kckpt
