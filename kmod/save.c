@@ -156,7 +156,6 @@ static int save_stage_batch(struct kckpt_save *save)
 		memset(save->stage + save->staged, 0, pad);
 		save->staged += pad;
 	}
-	save->page_at = save->byte_at = 0;
 	save->nr_pages += batch->nr_data;
 	return save_index(save, at, &head);
 }
@@ -167,8 +166,10 @@ static int save_next_batch(struct kckpt_ctx *ctx, struct kckpt_save *save)
 	int ret;
 
 	kckpt_batch_put(&save->batch);
-	if (!save->mm)
+	save->page_at = save->byte_at = 0;
+	if (!save->mms_begun)
 		save->mm = save_next_mm(ctx, NULL);
+	save->mms_begun = true;
 	while (save->mm) {
 		ret = kckpt_batch_find(ctx, save->mm, (struct mm_struct *)save->mm->ptr, &save->addr, &save->batch);
 		save->nr_zero += save->batch.nr_zero;

@@ -37,7 +37,7 @@ public:
 	void attach(CLI::App &app) override
 	{
 		target_.attach(app);
-		app.add_option("--inherit-fd", inherit_, "a descriptor of the job that belongs to the outside");
+		add_inherit_option(app, inherit_, "a descriptor of the job that belongs to the outside");
 		app.add_option("--freeze-timeout", timeout_ms_, "wait that long for the last task, in ms");
 	}
 

@@ -53,6 +53,9 @@ private:
 	int pid_ = 0;
 };
 
+/* --inherit-fd N, repeatable; each takes one number, so that a FILE may follow. */
+void add_inherit_option(CLI::App &app, std::vector<int> &fds, const char *help);
+
 void print_json(const nlohmann::ordered_json &value, FILE *out);
 
 std::unique_ptr<Command> make_check();

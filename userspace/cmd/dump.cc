@@ -51,7 +51,7 @@ void DumpCommand::attach(CLI::App &app)
 	auto *running = app.add_flag("--leave-running", leave_running_, "let the job run on afterwards");
 	app.add_flag("--leave-frozen", leave_frozen_, "leave the job frozen afterwards, until `kckpt thaw`")
 		->excludes(running);
-	app.add_option("--inherit-fd", inherit_, "a descriptor of the job that belongs to the outside");
+	add_inherit_option(app, inherit_, "a descriptor of the job that belongs to the outside");
 	app.add_option("--freeze-timeout", freeze_timeout_ms_, "wait that long for the last task to freeze, in ms");
 	app.add_option("--max-pause", max_pause_ms_,
 		       "give up when the job would stand still for longer, in ms; 0: no bound (default: 1000 with "

@@ -64,7 +64,7 @@ void RestoreCommand::attach(CLI::App &app)
 	app.add_option("--pidfile", pidfile_, "write the process id of the job's root there");
 	app.add_flag("--dry-run", dry_run_, "check the image, this kernel and the files; create nothing");
 	app.add_flag("--leave-frozen", leave_frozen_, "leave the job frozen, until `kckpt thaw`");
-	app.add_option("--inherit-fd", inherit_, "hand this descriptor of kckpt over, under its number at the dump");
+	add_inherit_option(app, inherit_, "hand this descriptor of kckpt over, under its number at the dump");
 	app.add_option("--files", files_,
 		       "changed: take files that the job writes in any size and age; strict: also "
 		       "compare device and inode")

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# bash completion for kckpt
+
+# The directories of cgroup v2, as paths below its mount.
+_kckpt_cgroups() {
+	local mount
+	mount=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
+	[ -n "$mount" ] || return
+	compgen -d -- "$mount$1" | while read -r path; do printf '%s\n' "${path#"$mount"}"; done
+}
+
+_kckpt() {
+	local commands='dump restore check show verify freeze thaw features version'
+	local global='--json --quiet --stats --help'
+	local job='--pid --freeze-timeout'
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command='' word options=''
+
+	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+		[[ " $commands " == *" $word "* ]] && command=$word && break
+	done
+	case $prev in
+	--pid)
+		mapfile -t COMPREPLY < <(compgen -W "$(cd /proc && printf '%s ' [0-9]*)" -- "$cur")
+		return ;;
+	--files)
+		mapfile -t COMPREPLY < <(compgen -W 'changed strict' -- "$cur")
+		return ;;
+	--cgroup)
+		mapfile -t COMPREPLY < <(_kckpt_cgroups "$cur")
+		return ;;
+	-o | --output | --pidfile)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return ;;
+	--*-timeout | --max-pause | --inherit-fd)
+		return ;;
+	esac
+
+	case $command in
+	'') options="$commands --version" ;;
+	dump) options="$job --output --leave-running --leave-frozen --inherit-fd --max-pause --stall-timeout" ;;
+	restore) options='--detach --cgroup --pidfile --dry-run --inherit-fd --leave-frozen --files --stall-timeout' ;;
+	check) options="$job --inherit-fd" ;;
+	freeze) options=$job ;;
+	thaw) options='--pid' ;;
+	show) options='--records' ;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$options $global" -- "$cur")
+	[[ $cur == -* ]] && return
+	case $command in
+	dump | check | freeze | thaw) mapfile -t COMPREPLY < <(_kckpt_cgroups "$cur") ;;
+	restore | show | verify) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	esac
+}
+complete -o filenames -F _kckpt kckpt

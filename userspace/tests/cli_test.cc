@@ -112,6 +112,7 @@ TEST(Cli, MissingThingsAreNamed)
 	EXPECT_TRUE(has(kckpt("thaw /tmp"), "NOT_CGROUP (EBADF)"));
 	EXPECT_TRUE(has(kckpt("restore --dry-run /no/such.kimg"), "IMAGE_OPEN (EIO, from ENOENT)"));
 	EXPECT_TRUE(has(kckpt("restore --dry-run /dev/null --inherit-fd 77"), "INHERIT_CLOSED (EBADF)"));
+	EXPECT_TRUE(has(kckpt("restore --dry-run --inherit-fd 0 --inherit-fd 77 /dev/null"), "descriptor 77"));
 	EXPECT_TRUE(has(kckpt("show /tmp"), "IMAGE_OPEN (EIO, from EISDIR)"));
 }
 
