@@ -138,7 +138,7 @@ static const char *task_attribute(struct task_struct *task)
 		return "a parent-death signal";
 	if (ioc && READ_ONCE(ioc->ioprio) != IOPRIO_DEFAULT)
 		return "an I/O priority";
-	if (task->sysvsem.undo_list)
+	if (kckpt_has_sem_undo(task))
 		return "SysV semaphore undo values";
 	if (test_task_syscall_work(task, SYSCALL_USER_DISPATCH))
 		return "syscall user dispatch";

@@ -66,4 +66,18 @@ static inline bool kckpt_has_shadow_stack(const struct task_struct *task)
 }
 #endif
 
+/* As in ipc/sem.c, where it is private; every thread created with CLONE_SYSVSEM has one, mostly empty. */
+struct kckpt_sem_undo_list {
+	refcount_t refcnt;
+	spinlock_t lock;
+	struct list_head list_proc;
+};
+
+static inline bool kckpt_has_sem_undo(const struct task_struct *task)
+{
+	const struct kckpt_sem_undo_list *undo = (const void *)task->sysvsem.undo_list;
+
+	return undo && !list_empty(&undo->list_proc);
+}
+
 #endif

@@ -117,7 +117,7 @@ Result<> DumpCommand::copy(Device &device, AtomicFile &file, uint64_t estimate, 
 		if (*got == 0)
 			return {};
 		if (Result<> wrote = file.write(buffer.bytes().first(*got)); !wrote)
-			return wrote;
+			return failure(device.explain(std::move(wrote.error())));
 		progress.add(*got);
 	}
 }

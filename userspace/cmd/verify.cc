@@ -56,7 +56,8 @@ private:
 			print_json({{"image", file_}, {"whole", true}, {"uuid", uuid}, {"bytes", reader.offset()}},
 				   stdout);
 		else if (!options.quiet)
-			say(stdout, "{} is whole: {}, {}\n", file_, uuid, human_bytes(reader.offset()));
+			say(stdout, "{} is whole: {}, {}\n", file_ == "-" ? "the image" : file_, uuid,
+			    human_bytes(reader.offset()));
 	}
 
 	std::string file_;

@@ -60,32 +60,45 @@ Device::~Device()
 		close_on_signal(-1);
 }
 
-/* What the kernel has reported; where that is nothing, what the system call said. */
-Error Device::report(int err, std::string what)
+/* What the kernel has reported, maybe nothing. */
+Error Device::report()
 {
 	std::vector<struct kckpt_error> errors(KCKPT_MAX_REPORT);
-	struct kckpt_report request = {};
-	request.errors = pointer(errors.data());
-	request.nr = static_cast<uint32_t>(errors.size());
+	struct kckpt_report request_ = {};
+	request_.errors = pointer(errors.data());
+	request_.nr = static_cast<uint32_t>(errors.size());
 
 	Error error;
-	if (ioctl(fd_.get(), KCKPT_IOC_REPORT, &request) == 0) {
-		errors.resize(std::min<size_t>(request.nr, errors.size()));
-		for (const struct kckpt_error &one : errors)
-			error.problems.push_back(Problem::from(one));
-		error.total = request.total;
-	}
-	if (error.problems.empty()) {
-		const auto code = err == EPERM ? uint32_t(KCKPT_E_NOT_PERMITTED) : uint32_t(KCKPT_E_SYSTEM_CALL);
-		error = Error(code, err, fmt::format("{}: {}", what, std::strerror(err)));
-	}
+	if (ioctl(fd_.get(), KCKPT_IOC_REPORT, &request_) < 0)
+		return error;
+	errors.resize(std::min<size_t>(request_.nr, errors.size()));
+	for (const struct kckpt_error &one : errors)
+		error.problems.push_back(Problem::from(one));
+	error.total = request_.total;
 	return error;
+}
+
+/* The report; where that is empty, what the system call said. */
+Error Device::failed(int err, std::string what)
+{
+	Error error = report();
+	if (!error.problems.empty())
+		return error;
+	const auto code = err == EPERM ? uint32_t(KCKPT_E_NOT_PERMITTED) : uint32_t(KCKPT_E_SYSTEM_CALL);
+	return {code, err, fmt::format("{}: {}", what, std::strerror(err))};
+}
+
+Error Device::explain(Error error)
+{
+	Error all = report();
+	all.problems.insert(all.problems.end(), error.problems.begin(), error.problems.end());
+	return all;
 }
 
 Result<> Device::request(unsigned long number, void *argument, const char *name)
 {
 	if (ioctl(fd_.get(), number, argument) < 0)
-		return failure(report(errno, name));
+		return failure(failed(errno, name));
 	return {};
 }
 
@@ -124,7 +137,7 @@ Result<size_t> Device::read(std::span<std::byte> out)
 		got = ::read(fd_.get(), out.data(), out.size());
 	while (got < 0 && errno == EINTR);
 	if (got < 0)
-		return failure(report(errno, "read"));
+		return failure(failed(errno, "read"));
 	return static_cast<size_t>(got);
 }
 
@@ -157,7 +170,7 @@ Result<size_t> Device::write(std::span<const std::byte> bytes)
 		if (took == 0 || (took < 0 && errno == EBUSY))
 			break;
 		if (took < 0)
-			return failure(report(errno, "write"));
+			return failure(failed(errno, "write"));
 		done += static_cast<size_t>(took);
 	}
 	return done;

@@ -43,11 +43,14 @@ public:
 	Result<> abort();
 
 	Result<struct kckpt_stats> stats();
+	/* @error, after what the kernel has reported meanwhile: it may have given up before we noticed. */
+	Error explain(Error error);
 
 private:
 	explicit Device(Fd fd) : fd_(std::move(fd)) {}
 	Result<> request(unsigned long number, void *argument, const char *name);
-	Error report(int err, std::string what);
+	Error report();
+	Error failed(int err, std::string what);
 
 	Fd fd_;
 };

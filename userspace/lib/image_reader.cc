@@ -290,7 +290,7 @@ Result<> ImageReader::check_trailer(const Record &record)
 		return refuse(KCKPT_E_IMAGE_RECORD,
 			      fmt::format("offset {}, trailer record: it belongs to another image", record.offset));
 
-	name_bad_chunks();
+	name_bad_chunks(trailer.root == root_value_);
 	if (trailer.root != root_value_ && damage_.empty())
 		damage_.push_back(
 			{.code = KCKPT_E_IMAGE_DAMAGED,
@@ -301,16 +301,18 @@ Result<> ImageReader::check_trailer(const Record &record)
 	return {};
 }
 
-void ImageReader::name_bad_chunks()
+void ImageReader::name_bad_chunks(bool root_ok)
 {
 	for (const uint64_t chunk : bad_chunks_) {
 		uint64_t from = chunk * KCKPT_CHUNK_SIZE;
 		const uint64_t to = std::min(from + KCKPT_CHUNK_SIZE, digests_at_);
 		if (records_ok_)
 			from = std::max(from, end_offset_); /* what is before is known to be good */
-		damage_.push_back({.code = KCKPT_E_IMAGE_DAMAGED,
-				   .detail = fmt::format("chunk {}, offset {} to {}: {}", chunk, from, to,
-							 parts_text(from, to))});
+		/* With a wrong root it is no page: a batch's head in the chunk, or the list of the digests. */
+		damage_.push_back(
+			{.code = KCKPT_E_IMAGE_DAMAGED,
+			 .detail = fmt::format("chunk {}, offset {} to {}: {}{}", chunk, from, to, parts_text(from, to),
+					       records_ok_ && !root_ok ? ", or its digest" : "")});
 	}
 }
 

@@ -69,7 +69,7 @@ private:
 
 	void feed(std::span<const std::byte> bytes, bool is_page);
 	void feed_chunk(std::span<const std::byte> bytes);
-	void name_bad_chunks();
+	void name_bad_chunks(bool root_ok);
 	std::string part_text(const Part &part) const;
 	std::string parts_text(uint64_t from, uint64_t to) const;
 	std::unexpected<Error> refuse(uint32_t code, std::string detail);
