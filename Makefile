@@ -68,7 +68,8 @@ build/userspace/CMakeCache.txt: CMakeLists.txt | deps
 # Each test_FAMILY.c is one program, with all of selftests/lib.
 TEST_PROGRAMS := $(patsubst selftests/%.c,build/selftests/%,$(wildcard selftests/test_*.c))
 TEST_LIB := $(wildcard selftests/lib/*)
-TEST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Iinclude -Iselftests/lib -pthread
+TEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Iinclude -Iselftests/lib -pthread
+TEST_LDLIBS := -lm
 
 build/selftests/%: selftests/%.c $(TEST_LIB) $(wildcard include/kckpt/*) | deps
 	@mkdir -p $(@D)

@@ -11,6 +11,7 @@
 #include "compat/task.h"
 #include "fault.h"
 #include "ksym.h"
+#include "obj_mm.h"
 #include "obj_process.h"
 #include "obj_task.h"
 #include "session.h"
@@ -285,6 +286,7 @@ int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 	err = crew_wait(session, timeout_ms);
 	if (err)
 		return err;
+	kckpt_mm_seal(&session->ctx);
 	/* Before anybody runs: an end of a pipe that we still hold would keep others from seeing its end. */
 	kckpt_objtab_release_made(&session->ctx.objs);
 	if (task_work_pending(current))

@@ -12,6 +12,7 @@
 #include <kckpt/uapi.h>
 
 #include "objtab.h"
+#include "pages.h"
 #include "recbuf.h"
 
 /* What the verbs of one dump or one restore work on; part of the session. */
@@ -64,6 +65,11 @@ struct kckpt_family_ops {
 	/* restore, for families that claim files: a reference to an open file on @obj for the file record @rec */
 	struct file *(*open)(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *rec);
 	void (*release)(struct kckpt_object *obj);	/* drop what restore made */
+	/* For families with pages; see pages.h. Addresses are the family's own. */
+	int (*pages_find)(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr,
+			  struct kckpt_batch *batch);
+	int (*pages_pin)(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long addr, u32 nr, bool huge,
+			 struct page **pages);
 };
 
 #define KCKPT_FAMILY(name, id, title) extern const struct kckpt_family_ops kckpt_##name##_ops;

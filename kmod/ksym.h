@@ -26,6 +26,8 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
+#include <linux/sched/user.h>
+#include <linux/security.h>
 #include <linux/static_call.h>
 #include <linux/syscalls.h>
 #include <linux/task_work.h>
@@ -83,6 +85,10 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(__x64_sys_mlock2,	mm,	"lock an area")						\
 	X(set_dumpable,		mm,	"set who may look into an address space")		\
 	X(__x64_sys_membarrier,	mm,	"register for memory barriers")				\
+	X(free_uid,		cred,	"let go of the account of a user")			\
+	X(alloc_uid,		cred,	"find the account of a user")				\
+	X(set_cred_ucounts,	cred,	"charge the account of a user")				\
+	X(security_task_fix_setuid, cred, "ask the security modules about a change of ids")	\
 	X(set_fs_pwd,		fs,	"set the working directory")				\
 	X(__d_path,		fs,	"name a file as its task sees it")			\
 	X(dup_fd,		files,	"make an empty descriptor table")			\
@@ -102,6 +108,7 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(futex_wait_restart,		task,	"resume a futex wait")				\
 	X(do_no_restart_syscall,	task,	"resume nothing")				\
 	X(do_restart_poll,		task,	"resume a poll")				\
+	X(shmem_file_operations,	shmem,	"tell shared memory from any other file")	\
 	X(sysctl_nr_open,		files,	"know the highest descriptor")			\
 	X(pipefifo_fops,		pipe,	"tell a pipe from any other file")
 

@@ -237,8 +237,8 @@ static int load_batch(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	u64 nr_data = 0, nr_all = 0;
 	u32 i;
 
-	load->mm = kckpt_objtab_get(&ctx->objs, load->head.object);
-	if (!load->mm || load->mm->family != KCKPT_F_mm ||
+	load->target = kckpt_objtab_get(&ctx->objs, load->head.object);
+	if (!load->target || !kckpt_family(load->target->family)->pages_pin ||
 	    load->head.size != sizeof(*rec) + (u64)rec->nr_runs * sizeof(*load->runs))
 		return load_bad(ctx, load, "page batch");
 	load->runs = (void *)(rec + 1);
@@ -272,9 +272,10 @@ static int load_pin(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	if (load->run_at == load->nr_runs)
 		return 0;
 	run = &load->runs[load->run_at];
-	got = kckpt_pages_pin(ctx, load->mm, load->mm->made, run->vaddr + (u64)load->page_at * PAGE_SIZE,
-			      min_t(u32, KCKPT_LOAD_PIN, run->nr_pages - load->page_at),
-			      run->flags & KCKPT_RUN_HUGE, load->pinned);
+	got = kckpt_family(load->target->family)->pages_pin(ctx, load->target,
+			run->vaddr + (u64)load->page_at * PAGE_SIZE,
+			min_t(u32, KCKPT_LOAD_PIN, run->nr_pages - load->page_at),
+			run->flags & KCKPT_RUN_HUGE, load->pinned);
 	if (got < 0)
 		return got;
 	load->nr_pinned = got;
@@ -444,7 +445,7 @@ static int load_step_pad(struct kckpt_ctx *ctx, struct kckpt_load *load, struct 
 		n = load_skip(ctx, load, from, false);
 		return n < 0 ? n : 0;
 	}
-	load->skip = load->mm->made ? 0 : (u64)rec->nr_data * PAGE_SIZE;
+	load->skip = load->target->made ? 0 : (u64)rec->nr_data * PAGE_SIZE;
 	load->phase = KCKPT_LOAD_DATA;
 	return 0;
 }
@@ -453,7 +454,7 @@ static int load_step_data(struct kckpt_ctx *ctx, struct kckpt_load *load, struct
 {
 	ssize_t n = 0;
 
-	if (load->mm->made)
+	if (load->target->made)
 		n = load_data(ctx, load, from);
 	else if (load->skip)
 		n = load_skip(ctx, load, from, true);

@@ -43,7 +43,7 @@ struct kckpt_load {
 	struct kckpt_object *last;	/* the object that records belong to now */
 
 	/* the current batch */
-	struct kckpt_object *mm;
+	struct kckpt_object *target;
 	const struct kckpt_page_run *runs;
 	u32 nr_runs, run_at, page_at;	/* run, and page in it, to be filled next */
 	u32 nr_pinned, pin_at, byte_at;

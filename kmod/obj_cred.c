@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Credentials. A restored task has those of the caller of restore; so a job is dumped only by a caller with the same,
- * and restored only by one with those of the image. Ids are as the caller's user namespace sees them.
+ * Credentials, of each thread: ids, groups, capabilities, securebits. Ids are as the caller's user namespace sees them.
+ * Restored rights never exceed those of the caller of restore.
  *
- * Refused: thread and process keyrings.
+ * Refused: another user namespace than the caller's, thread and process keyrings.
  * Not saved: session keyring and security labels (the restorer's).
  */
 #include <linux/cred.h>
 #include <linux/mm.h>
+#include <linux/sched/user.h>
+#include <linux/securebits.h>
+#include <linux/security.h>
 #include <linux/user_namespace.h>
 
 #include "family.h"
+#include "fault.h"
+#include "ksym.h"
+#include "obj_cred.h"
 
 static void cred_put(void *ptr)
 {
@@ -41,24 +47,6 @@ static struct kckpt_cred_rec cred_describe(const struct cred *cred)
 	};
 }
 
-/* What differs, or NULL. @groups: those of @rec. */
-static const char *cred_differs(const struct kckpt_cred_rec *rec, const u32 *groups, const struct cred *cred)
-{
-	struct kckpt_cred_rec mine = cred_describe(cred);
-	u32 i;
-
-	if (memcmp(&mine.uid, &rec->uid, offsetof(struct kckpt_cred_rec, cap_inheritable)))
-		return "user or group ids";
-	if (mine.nr_groups != rec->nr_groups)
-		return "supplementary groups";
-	for (i = 0; i < rec->nr_groups; i++)
-		if (groups[i] != from_kgid_munged(current_user_ns(), cred->group_info->gid[i]))
-			return "supplementary groups";
-	if (memcmp(&mine, rec, sizeof(mine)))
-		return "capabilities or securebits";
-	return NULL;
-}
-
 static u32 *cred_groups(const struct cred *cred)
 {
 	u32 i, n = cred->group_info->ngroups;
@@ -72,16 +60,9 @@ static u32 *cred_groups(const struct cred *cred)
 static int cred_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	const struct cred *cred = obj->ptr;
-	struct kckpt_cred_rec rec = cred_describe(cred);
-	u32 *groups = cred_groups(cred);
-	const char *differs;
 
-	if (!groups)
-		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "groups");
-	differs = cred->user_ns != current_user_ns() ? "user namespace" : cred_differs(&rec, groups, current_cred());
-	kvfree(groups);
-	if (differs)
-		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "%s", differs);
+	if (cred->user_ns != current_user_ns())
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_NAMESPACE, 0, "user namespace");
 #ifdef CONFIG_KEYS
 	if (cred->thread_keyring || cred->process_keyring)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_ATTRIBUTE, 0, "a thread or process keyring");
@@ -103,20 +84,144 @@ static int cred_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return err;
 }
 
+/* ---- restore ---- */
+
+static int cred_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_cred_rec *rec, const u32 **groups)
+{
+	return kckpt_rec_only(ctx, obj, KCKPT_K_cred, rec, sizeof(*rec), &rec->nr_groups, sizeof(u32),
+			      (const void **)groups);
+}
+
+static bool cred_ids_valid(const struct kckpt_cred_rec *rec, const u32 *groups)
+{
+	const u32 uids[] = { rec->uid, rec->suid, rec->euid, rec->fsuid };
+	const u32 gids[] = { rec->gid, rec->sgid, rec->egid, rec->fsgid };
+	struct user_namespace *ns = current_user_ns();
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(uids); i++)
+		if (!uid_valid(make_kuid(ns, uids[i])) || !gid_valid(make_kgid(ns, gids[i])))
+			return false;
+	for (i = 0; i < rec->nr_groups; i++)
+		if (!gid_valid(make_kgid(ns, groups[i])))
+			return false;
+	return rec->nr_groups <= NGROUPS_MAX;
+}
+
+/* All of the image's sets within those of the caller; and sane among themselves, as capset() wants them. */
+static bool cred_caps_allowed(const struct kckpt_cred_rec *rec, const struct cred *mine)
+{
+	u64 permitted = cap_to_u64(mine->cap_permitted), bounding = cap_to_u64(mine->cap_bset);
+
+	return !(rec->cap_permitted & ~permitted) && !(rec->cap_effective & ~rec->cap_permitted) &&
+	       !(rec->cap_inheritable & ~(permitted | bounding | cap_to_u64(mine->cap_inheritable))) &&
+	       !(rec->cap_bounding & ~bounding) && !(rec->cap_ambient & ~(rec->cap_permitted & rec->cap_inheritable));
+}
+
 static int cred_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_cred_rec rec;
-	const char *differs;
-	const void *groups;
-	int err;
+	const u32 *groups;
+	int err = cred_rec(ctx, obj, &rec, &groups);
 
-	err = kckpt_rec_only(ctx, obj, KCKPT_K_cred, &rec, sizeof(rec), &rec.nr_groups, sizeof(u32), &groups);
 	if (err)
 		return err;
-	differs = cred_differs(&rec, groups, current_cred());
-	if (differs)
-		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "%s", differs);
+	if (!cred_ids_valid(&rec, groups) || rec.securebits & ~(SECURE_ALL_BITS | SECURE_ALL_LOCKS))
+		return kckpt_bad_image(ctx, obj, "credentials");
+	if (!cred_caps_allowed(&rec, current_cred()))
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "capabilities");
 	return 0;
+}
+
+static struct group_info *cred_make_groups(const u32 *groups, u32 nr)
+{
+	struct group_info *info = groups_alloc(nr);
+	u32 i;
+
+	if (!info)
+		return NULL;
+	for (i = 0; i < nr; i++)
+		info->gid[i] = make_kgid(current_user_ns(), groups[i]);
+	groups_sort(info);
+	return info;
+}
+
+static void cred_set_ids(struct cred *new, const struct kckpt_cred_rec *rec)
+{
+	struct user_namespace *ns = current_user_ns();
+
+	new->uid = make_kuid(ns, rec->uid);
+	new->suid = make_kuid(ns, rec->suid);
+	new->euid = make_kuid(ns, rec->euid);
+	new->fsuid = make_kuid(ns, rec->fsuid);
+	new->gid = make_kgid(ns, rec->gid);
+	new->sgid = make_kgid(ns, rec->sgid);
+	new->egid = make_kgid(ns, rec->egid);
+	new->fsgid = make_kgid(ns, rec->fsgid);
+}
+
+/* As set_user() in kernel/sys.c: the account that processes and signals are counted on. */
+static int cred_set_account(struct cred *new)
+{
+	struct user_struct *user = kcall(alloc_uid)(new->uid);
+
+	if (!user)
+		return -EAGAIN;
+	kcall(free_uid)(new->user);
+	new->user = user;
+	return kcall(set_cred_ucounts)(new);
+}
+
+static void cred_set_caps(struct cred *new, const struct kckpt_cred_rec *rec)
+{
+	memcpy(&new->cap_inheritable, &rec->cap_inheritable, sizeof(u64));
+	memcpy(&new->cap_permitted, &rec->cap_permitted, sizeof(u64));
+	memcpy(&new->cap_effective, &rec->cap_effective, sizeof(u64));
+	memcpy(&new->cap_bset, &rec->cap_bounding, sizeof(u64));
+	memcpy(&new->cap_ambient, &rec->cap_ambient, sizeof(u64));
+	new->securebits = rec->securebits;
+}
+
+static int cred_fill(struct cred *new, const struct kckpt_cred_rec *rec, const u32 *groups)
+{
+	const struct cred *old = current_cred();
+	struct group_info *info = kckpt_should_fail() ? NULL : cred_make_groups(groups, rec->nr_groups);
+	int err;
+
+	if (!info)
+		return -ENOMEM;
+	set_groups(new, info);
+	put_group_info(info);
+	cred_set_ids(new, rec);
+	if (!uid_eq(new->uid, old->uid)) {
+		err = cred_set_account(new);
+		if (err)
+			return err;
+	}
+	err = kcall(security_task_fix_setuid)(new, old, LSM_SETID_RES);
+	/* After the hook, which drops capabilities as a change of ids does. */
+	cred_set_caps(new, rec);
+	return err;
+}
+
+int kckpt_cred_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct kckpt_cred_rec rec;
+	const u32 *groups;
+	struct cred *new;
+	int err = cred_rec(ctx, obj, &rec, &groups);
+
+	if (err)
+		return err;
+	new = kckpt_should_fail() ? NULL : prepare_creds();
+	if (!new)
+		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "credentials");
+	err = cred_fill(new, &rec, groups);
+	if (err) {
+		abort_creds(new);
+		return kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, err, "");
+	}
+	return commit_creds(new);
 }
 
 const struct kckpt_family_ops kckpt_cred_ops = {

@@ -171,7 +171,7 @@ static int file_check_inherit(struct kckpt_ctx *ctx, struct kckpt_object *obj, c
 
 static int file_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	const u32 never = O_CREAT | O_EXCL | O_TRUNC | O_PATH | FASYNC | O_DIRECTORY;
+	const u32 never = O_CREAT | O_EXCL | O_TRUNC | O_PATH | FASYNC;
 	struct kckpt_object *target;
 	struct kckpt_file_rec rec;
 	int err = file_rec(ctx, obj, &rec);

@@ -13,7 +13,6 @@
 #include <linux/ksm.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
-#include <linux/mount.h>
 #include <linux/prctl.h>
 #include <linux/sched/coredump.h>
 #include <linux/sched/mm.h>
@@ -133,7 +132,7 @@ static enum vma_kind vma_kind(struct vm_area_struct *vma)
 		return name && !strncmp(name, "[vvar", 5) ? VMA_VVAR : VMA_OTHER;
 	}
 	if (vma->vm_file)
-		return vma->vm_file->f_path.mnt->mnt_flags & MNT_INTERNAL ? VMA_OTHER : VMA_FILE;
+		return kckpt_family_of_file(vma->vm_file) ? VMA_FILE : VMA_OTHER;
 	return vma->vm_ops ? VMA_OTHER : VMA_ANON;
 }
 
@@ -666,9 +665,19 @@ int kckpt_mm_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 			return err;
 	}
 	assign_bit(MMF_DISABLE_THP, &current->mm->flags, mm.mm_flags & KCKPT_MM_THP_DISABLED);
-	kcall(set_dumpable)(current->mm, mm.dumpable);
 	mm_set_core_filter(mm.core_filter);
 	return mm_set_membarrier(ctx, obj, mm.membarrier);
+}
+
+void kckpt_mm_seal(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+	struct kckpt_mm_rec rec;
+	const void *auxv;
+
+	kckpt_for_each_object(&ctx->objs, obj)
+		if (obj->family == KCKPT_F_mm && obj->made && !mm_rec(ctx, obj, &rec, &auxv))
+			kcall(set_dumpable)(obj->made, rec.dumpable);
 }
 
 const struct kckpt_family_ops kckpt_mm_ops = {
@@ -677,4 +686,5 @@ const struct kckpt_family_ops kckpt_mm_ops = {
 	.collect = mm_collect, .closed = mm_closed, .dump = mm_dump,
 	.check = mm_check, .restore = mm_restore,
 	.release = mm_release,
+	.pages_find = kckpt_batch_find, .pages_pin = kckpt_pages_pin,
 };

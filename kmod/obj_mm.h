@@ -8,4 +8,7 @@ struct kckpt_object;
 /* kckpt_mm_finish() - in the restored leader, pages are in place: advice, locks, attributes. */
 int kckpt_mm_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 
+/* kckpt_mm_seal() - when all threads are finished: what a change of credentials resets. */
+void kckpt_mm_seal(struct kckpt_ctx *ctx);
+
 #endif

@@ -212,6 +212,14 @@ static int pipe_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return 0;
 }
 
+/* A packet that follows must not be merged into these bytes, which may have been spliced and not merge at all. */
+static void pipe_seal_last(struct pipe_inode_info *pipe)
+{
+	mutex_lock(&pipe->mutex);
+	pipe->bufs[(pipe->head - 1) & (pipe->ring_size - 1)].flags &= ~PIPE_BUF_FLAG_CAN_MERGE;
+	mutex_unlock(&pipe->mutex);
+}
+
 static int pipe_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *end)
 {
 	struct kckpt_pipe_data_rec data;
@@ -229,6 +237,7 @@ static int pipe_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct fil
 		n = kckpt_should_fail() ? -ENOMEM : kernel_write(end, tail, data.len, NULL);
 		if (n != data.len)
 			return kckpt_fail(ctx, obj, KCKPT_E_CREATE, n < 0 ? n : -EAGAIN, "contents of a pipe");
+		pipe_seal_last(kcall(get_pipe_info)(end, false));
 	}
 	return 0;
 }
@@ -261,9 +270,12 @@ static struct file *pipe_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, c
 	if (err)
 		return ERR_PTR(err);
 	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) :
-				     dentry_open(&((struct file *)obj->made)->f_path, rec->open_flags, current_cred());
+				     dentry_open(&((struct file *)obj->made)->f_path, rec->open_flags & ~O_DIRECT,
+						 current_cred());
 	if (IS_ERR(file))
 		kckpt_fail(ctx, obj, KCKPT_E_CREATE, PTR_ERR(file), "end of a pipe");
+	else
+		file->f_flags |= rec->open_flags & O_DIRECT;	/* packets; opening takes it for direct I/O */
 	return file;
 }
 

@@ -32,6 +32,7 @@
 #include "fault.h"
 #include "ksym.h"
 #include "obj_cpu.h"
+#include "obj_cred.h"
 #include "obj_process.h"
 #include "obj_task.h"
 
@@ -66,8 +67,6 @@ static bool task_check_security(struct kckpt_ctx *ctx, struct kckpt_object *obj,
 		return refuse(ctx, obj, NOT_PERMITTED, "");
 	if (task->seccomp.mode)
 		return refuse(ctx, obj, TASK_SECCOMP, "mode %d", task->seccomp.mode);
-	if (task_no_new_privs(task))
-		return refuse(ctx, obj, TASK_ATTRIBUTE, "no_new_privs");
 	if (task_spec_ssb_disable(task) || task_spec_ib_disable(task))
 		return refuse(ctx, obj, TASK_ATTRIBUTE, "speculation controls (PR_SET_SPECULATION_CTRL)");
 	return true;
@@ -243,6 +242,8 @@ static int task_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 	put_cred(cred);
 	get_task_comm(rec.comm, task);
+	if (task_no_new_privs(task))
+		rec.task_flags |= KCKPT_TASK_NO_NEW_PRIVS;
 	if (task->restore_sigmask) {
 		rec.task_flags |= KCKPT_TASK_RESTORE_SIGMASK;
 		rec.saved_blocked = sigset_to_u64(&task->saved_sigmask);
@@ -300,7 +301,7 @@ static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	memcpy(obj->where.comm, rec.comm, sizeof(rec.comm));
 	obj->where.comm[sizeof(rec.comm) - 1] = 0;
 	if (!rec.tid || rec.tid > PID_MAX_LIMIT || !task_restart_sane(&rec) || rec.reserved ||
-	    rec.task_flags & ~KCKPT_TASK_RESTORE_SIGMASK || rec.altstack_flags & ~(SS_DISABLE | SS_AUTODISARM) ||
+	    rec.task_flags & ~(KCKPT_TASK_RESTORE_SIGMASK | KCKPT_TASK_NO_NEW_PRIVS) || rec.altstack_flags & ~(SS_DISABLE | SS_AUTODISARM) ||
 	    rec.robust_list >= TASK_SIZE_MAX || rec.rseq >= TASK_SIZE_MAX || rec.clear_child_tid >= TASK_SIZE_MAX)
 		return kckpt_bad_image(ctx, obj, "task record");
 	if (rec.rseq && (rec.rseq_len < 32 || !IS_ALIGNED(rec.rseq, 32)))
@@ -412,6 +413,11 @@ int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 	kckpt_rseq_set(current, (struct rseq __user *)rec.rseq, rec.rseq_len, rec.rseq_sig);
 	rseq_set_notify_resume(current);
 	task_set_restart(ctx, &rec);
+	err = kckpt_cred_restore(ctx, kckpt_ref(ctx, obj, rec.cred, KCKPT_F_cred));
+	if (err)
+		return err;
+	if (rec.task_flags & KCKPT_TASK_NO_NEW_PRIVS)
+		task_set_no_new_privs(current);
 	task_set_masks(&rec);
 	/* Last: from here on an interruptible wait would return at once. */
 	return kckpt_queue_pending(ctx, obj, KCKPT_K_task_signal, PIDTYPE_PID);

@@ -148,16 +148,30 @@ static bool page_is_zero(struct page *page, u32 nr)
 	return true;
 }
 
-static int batch_run(struct kckpt_batch *batch, unsigned long addr, u32 nr, u32 flags)
+static void batch_run(struct kckpt_batch *batch, unsigned long addr, u32 nr, u32 flags)
 {
 	struct kckpt_page_run *last = batch->nr_runs ? &batch->runs[batch->nr_runs - 1] : NULL;
 
-	if (last && last->flags == flags && last->vaddr + (u64)last->nr_pages * PAGE_SIZE == addr) {
+	if (last && last->flags == flags && last->vaddr + (u64)last->nr_pages * PAGE_SIZE == addr)
 		last->nr_pages += nr;
-		return 0;
+	else
+		batch->runs[batch->nr_runs++] = (struct kckpt_page_run){
+			.vaddr = addr, .nr_pages = nr, .flags = flags,
+		};
+}
+
+void kckpt_batch_add(struct kckpt_batch *batch, unsigned long addr, struct page *page, bool mark_zero)
+{
+	if (page_is_zero(page, 1)) {
+		if (mark_zero)
+			batch_run(batch, addr, 1, KCKPT_RUN_ZERO);
+		put_page(page);
+		batch->nr_zero++;
+		return;
 	}
-	batch->runs[batch->nr_runs++] = (struct kckpt_page_run){ .vaddr = addr, .nr_pages = nr, .flags = flags };
-	return 0;
+	batch_run(batch, addr, 1, 0);
+	batch->addr[batch->nr_data] = addr;
+	batch->pages[batch->nr_data++] = page;
 }
 
 /* Swapped out or just being migrated: the usual fault brings it in. */
@@ -172,51 +186,37 @@ static int batch_fault_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struc
 	return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, got ?: -EFAULT, "address 0x%lx", batch->addr[i]);
 }
 
-/* Turns what the walk found into runs, and drops the pages that are zero. */
-static int batch_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct vm_area_struct *vma,
-			struct kckpt_batch *batch)
+static int batch_finish_huge(struct vm_area_struct *vma, struct kckpt_batch *batch)
 {
-	u32 i, kept = 0;
-	int err = 0;
-
-	if (batch->huge) {
-		if (page_is_zero(batch->pages[0], HPAGE_PMD_NR) && !vma->vm_file)
-			goto drop_huge;
-		return batch_run(batch, batch->addr[0], HPAGE_PMD_NR, KCKPT_RUN_HUGE);
+	if (vma->vm_file || !page_is_zero(batch->pages[0], HPAGE_PMD_NR)) {
+		batch_run(batch, batch->addr[0], HPAGE_PMD_NR, KCKPT_RUN_HUGE);
+		return 0;
 	}
-	for (i = 0; i < batch->nr_data; i++) {
-		struct page *page;
-
-		if (!err && !batch->pages[i])
-			err = batch_fault_in(ctx, obj, vma->vm_mm, batch, i);
-		page = batch->pages[i];
-		if (!page || err || page_is_zero(page, 1)) {
-			if (page && !err && vma->vm_file)
-				batch_run(batch, batch->addr[i], 1, KCKPT_RUN_ZERO);
-			if (page)
-				put_page(page);
-			batch->nr_zero++;
-			continue;
-		}
-		batch_run(batch, batch->addr[i], 1, 0);
-		batch->addr[kept] = batch->addr[i];
-		batch->pages[kept++] = page;
-	}
-	batch->nr_data = kept;
-	return err;
-
-drop_huge:
 	put_page(batch->pages[0]);
+	kckpt_batch_reset(batch);
 	batch->nr_zero = HPAGE_PMD_NR;
-	batch->nr_data = 0;
-	batch->huge = false;
 	return 0;
 }
 
-static void batch_reset(struct kckpt_batch *batch)
+/* Turns what the walk found into runs, in place; drops the pages that are zero. */
+static int batch_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct vm_area_struct *vma,
+			struct kckpt_batch *batch)
 {
-	batch->nr_runs = batch->nr_data = batch->nr_zero = 0;
-	batch->huge = false;
+	u32 i, found = batch->nr_data;
+	int err = 0;
+
+	if (batch->huge)
+		return batch_finish_huge(vma, batch);
+	batch->nr_data = 0;
+	for (i = 0; i < found; i++) {
+		if (!err && !batch->pages[i])
+			err = batch_fault_in(ctx, obj, vma->vm_mm, batch, i);
+		if (!err)
+			kckpt_batch_add(batch, batch->addr[i], batch->pages[i], vma->vm_file);
+		else if (batch->pages[i])
+			put_page(batch->pages[i]);
+	}
+	return err;
 }
 
 /* One batch of one area. */
@@ -240,13 +240,13 @@ static int batch_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct
 	return ret;
 }
 
-int kckpt_batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm, unsigned long *addr,
-		     struct kckpt_batch *batch)
+int kckpt_batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch)
 {
+	struct mm_struct *mm = (struct mm_struct *)obj->ptr;
 	u32 nr_zero = 0;
 	int err = 0;
 
-	batch_reset(batch);
+	kckpt_batch_reset(batch);
 	if (mmap_read_lock_killable(mm))
 		return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
 	while (!batch->nr_runs) {
@@ -287,7 +287,7 @@ void kckpt_batch_put(struct kckpt_batch *batch)
 		for (i = 0; i < batch->nr_data; i++)
 			if (batch->pages[i])
 				put_page(batch->pages[i]);
-	batch_reset(batch);
+	kckpt_batch_reset(batch);
 }
 
 /* The private area that holds @addr; shared ones are the file's and never written from an image. */
@@ -318,9 +318,10 @@ static struct vm_area_struct *pages_bend_advice(struct mm_struct *mm, unsigned l
 	return vma;
 }
 
-int kckpt_pages_pin(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm, unsigned long addr,
-		    u32 nr, bool huge, struct page **pages)
+int kckpt_pages_pin(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long addr, u32 nr, bool huge,
+		    struct page **pages)
 {
+	struct mm_struct *mm = obj->made;
 	struct vm_area_struct *vma;
 	long got = -EFAULT;
 

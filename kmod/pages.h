@@ -19,11 +19,20 @@ struct kckpt_batch {
 };
 
 /*
- * kckpt_batch_find() - the next batch of private pages of @mm at or after *@addr, which moves on. 1: found, 0: no
- * more, negative: reported. The mm is that of @obj; nobody else changes it, but reclaim and migration may.
+ * The pages_find verb: the next batch of @obj's pages at or after *@addr, which moves on. 1: found, 0: no more,
+ * negative: reported. Nobody in the job changes them meanwhile, but reclaim and migration may.
+ * This is the one of address spaces.
  */
-int kckpt_batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm, unsigned long *addr,
-		     struct kckpt_batch *batch);
+int kckpt_batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch);
+
+/* kckpt_batch_add() - one page at @addr, with a reference; zero ones are dropped, or marked if @mark_zero. */
+void kckpt_batch_add(struct kckpt_batch *batch, unsigned long addr, struct page *page, bool mark_zero);
+
+static inline void kckpt_batch_reset(struct kckpt_batch *batch)
+{
+	batch->nr_runs = batch->nr_data = batch->nr_zero = 0;
+	batch->huge = false;
+}
 
 /* kckpt_batch_page() - the i-th page of data. */
 static inline struct page *kckpt_batch_page(const struct kckpt_batch *batch, u32 i)
@@ -34,10 +43,11 @@ static inline struct page *kckpt_batch_page(const struct kckpt_batch *batch, u32
 void kckpt_batch_put(struct kckpt_batch *batch);
 
 /*
- * kckpt_pages_pin() - get up to @nr pages of @mm from @addr on, made private and writable whatever the protection
- * of their area is. @huge: prefer a huge page. Returns the number, at least 1, or a negative errno after kckpt_fail().
+ * The pages_pin verb: get up to @nr pages of the restored @obj from @addr on, to be filled; each with a reference.
+ * @huge: prefer a huge page. Returns the number, at least 1, or a negative errno after kckpt_fail(). This is the one
+ * of address spaces: pages are made private and writable whatever the protection of their area is.
  */
-int kckpt_pages_pin(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm, unsigned long addr,
-		    u32 nr, bool huge, struct page **pages);
+int kckpt_pages_pin(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long addr, u32 nr, bool huge,
+		    struct page **pages);
 
 #endif

@@ -117,14 +117,15 @@ int kckpt_save_records_end(struct kckpt_ctx *ctx, struct kckpt_save *save)
 
 /* ---- pages ---- */
 
-static struct kckpt_object *save_next_mm(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+/* The next object that has pages. */
+static struct kckpt_object *save_next_source(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct list_head *list = &ctx->objs.list;
 	struct list_head *pos = obj ? obj->node.next : list->next;
 
 	for (; pos != list; pos = pos->next) {
 		obj = list_entry(pos, struct kckpt_object, node);
-		if (obj->family == KCKPT_F_mm)
+		if (kckpt_family(obj->family)->pages_find)
 			return obj;
 	}
 	return NULL;
@@ -141,7 +142,7 @@ static int save_stage_batch(struct kckpt_save *save)
 	struct kckpt_batch *batch = &save->batch;
 	struct kckpt_pages_rec rec = { .nr_runs = batch->nr_runs, .nr_data = batch->nr_data };
 	struct kckpt_record head = {
-		.family = KCKPT_F_stream, .kind = KCKPT_K_pages, .object = save->mm->id,
+		.family = KCKPT_F_stream, .kind = KCKPT_K_pages, .object = save->source->id,
 		.size = sizeof(rec) + batch->nr_runs * sizeof(batch->runs[0]),
 	};
 	u64 at = save->digest.at;
@@ -167,17 +168,17 @@ static int save_next_batch(struct kckpt_ctx *ctx, struct kckpt_save *save)
 
 	kckpt_batch_put(&save->batch);
 	save->page_at = save->byte_at = 0;
-	if (!save->mms_begun)
-		save->mm = save_next_mm(ctx, NULL);
-	save->mms_begun = true;
-	while (save->mm) {
-		ret = kckpt_batch_find(ctx, save->mm, (struct mm_struct *)save->mm->ptr, &save->addr, &save->batch);
+	if (!save->begun)
+		save->source = save_next_source(ctx, NULL);
+	save->begun = true;
+	while (save->source) {
+		ret = kckpt_family(save->source->family)->pages_find(ctx, save->source, &save->addr, &save->batch);
 		save->nr_zero += save->batch.nr_zero;
 		if (ret < 0)
 			return ret;
 		if (ret)
 			return save_stage_batch(save) ?: 1;
-		save->mm = save_next_mm(ctx, save->mm);
+		save->source = save_next_source(ctx, save->source);
 		save->addr = 0;
 	}
 	return 0;

@@ -21,8 +21,8 @@ struct kckpt_save {
 	u64 nr_pages, nr_zero;
 	int err;			/* what failed once fails for ever: the stream has a hole */
 
-	bool mms_begun;
-	struct kckpt_object *mm;	/* whose pages are being saved; NULL: before the first or after the last */
+	bool begun;
+	struct kckpt_object *source;	/* whose pages are being saved; NULL: before the first or after the last */
 	unsigned long addr;		/* next address of it */
 	struct kckpt_batch batch;
 	u32 page_at;			/* page of the batch, and byte of the page, to be read next */

@@ -5,9 +5,8 @@
  *	header | records ... | end | batches of pages ... | digests | index | trailer
  *
  * A record is struct kckpt_record, its payload (a struct from image/<family>.def, then the tail), and zeros
- * up to a multiple of 8. All numbers are little-endian. Objects refer to each other by object id; ids are
- * dense and start at 1. Records of one object follow each other; an object comes before those that refer to
- * it, except that areas and descriptors, tasks and processes may refer forward.
+ * up to a multiple of 8. All numbers are little-endian. Objects refer to each other by object id, forward and
+ * back; ids are dense and start at 1, in the order of the records. Records of one object follow each other.
  *
  * Growth: a payload that is shorter than the struct reads as if zeros followed; one with a known tail is
  * located by the size of the fields as written, which is `size` less the length of the tail. Fields are only
@@ -25,7 +24,7 @@
 #define KCKPT_CHUNK_SIZE	(1u << 20)	/* bytes of the stream under one digest */
 #define KCKPT_MAX_RECORD	(64u << 20)	/* payload of one record */
 #define KCKPT_MAX_RUNS		512u		/* page runs in one batch */
-#define KCKPT_MAX_BATCH		512u		/* pages of data in one batch */
+#define KCKPT_MAX_BATCH		512u		/* pages of data in one batch; as many more in zero runs */
 
 struct kckpt_record {
 	__u16 family;		/* enum kckpt_family_id */
@@ -79,6 +78,7 @@ KCKPT_STATIC_ASSERT(sizeof(struct kckpt_header) == 256, "size of the header");
 
 /* task.task_flags */
 #define KCKPT_TASK_RESTORE_SIGMASK	(1u << 0)	/* saved_blocked counts */
+#define KCKPT_TASK_NO_NEW_PRIVS		(1u << 1)
 
 /* task.restart */
 enum kckpt_restart {
@@ -115,6 +115,9 @@ enum kckpt_restart {
 #define KCKPT_VMA_MERGEABLE	(1u << 13)
 #define KCKPT_VMA_VVAR		(1u << 14)	/* data pages of the vdso: come with it */
 #define KCKPT_VMA_VDSO		(1u << 15)
+
+/* shmem.shmem_flags */
+#define KCKPT_SHMEM_NORESERVE	(1u << 0)	/* charged page by page, not at once */
 
 /* file.file_flags */
 #define KCKPT_FILE_INHERIT	(1u << 0)	/* handed over by --inherit-fd */

@@ -52,7 +52,7 @@
 #include <linux/types.h>
 
 #define KCKPT_DEVICE	"/dev/kckpt"
-#define KCKPT_ABI	1	/* of this header; a module with another one refuses nothing but tells */
+#define KCKPT_ABI	1	/* of this header; KCKPT_IOC_INFO tells the module's. Another one is another interface. */
 
 enum kckpt_family_id {
 	KCKPT_F_NONE = 0,

@@ -197,7 +197,7 @@ ImageBuilder with_records()
 	image.record(cpu, kckpt_cpu_rec{});
 	image.record(cred, kckpt_cred_rec{});
 
-	struct kckpt_regular_rec binary = {};
+	struct kckpt_path_rec binary = {};
 	binary.size = 123456;
 	binary.mode = 0100755;
 	binary.path_len = 15;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Regular files, open or mapped. Not their contents: the file is found again by its path, and must be what it was, by
- * size and time of change (device and inode too when the caller is strict).
+ * Regular files, open or mapped, and directories. Not their contents: they are found again by their path, and a file
+ * must be what it was, by size and time of change (device and inode too when the caller is strict).
  *
  * Refused: deleted files, files that their path does not lead to.
  */
 #include <linux/fcntl.h>
 #include <linux/file.h>
 #include <linux/magic.h>
+#include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/stat.h>
 
@@ -15,16 +16,18 @@
 #include "family.h"
 #include "fault.h"
 
-static bool regular_claims(struct file *file)
+static bool path_claims(struct file *file)
 {
 	const struct inode *inode = d_backing_inode(kckpt_file_path(file)->dentry);
 
-	return S_ISREG(inode->i_mode) && inode->i_sb->s_magic != HUGETLBFS_MAGIC;
+	if (file->f_path.mnt->mnt_flags & MNT_INTERNAL || inode->i_sb->s_magic == HUGETLBFS_MAGIC)
+		return false;
+	return S_ISREG(inode->i_mode) || S_ISDIR(inode->i_mode);
 }
 
 /* ---- dump ---- */
 
-static int regular_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+static int path_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	const struct path *path = kckpt_file_path(obj->ptr);
 	char *buf = kckpt_alloc(PATH_MAX), *name;
@@ -39,7 +42,7 @@ static int regular_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return 0;
 }
 
-static int regular_stat(const struct path *path, struct kckpt_regular_rec *rec)
+static int path_stat(const struct path *path, struct kckpt_path_rec *rec)
 {
 	struct kstat stat;
 	int err = kckpt_should_fail() ? -EIO : vfs_getattr(path, &stat, STATX_BASIC_STATS, AT_STATX_SYNC_AS_STAT);
@@ -55,11 +58,11 @@ static int regular_stat(const struct path *path, struct kckpt_regular_rec *rec)
 	return 0;
 }
 
-static int regular_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+static int path_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	const struct path *path = kckpt_file_path(obj->ptr);
 	char *buf = kckpt_alloc(PATH_MAX), *name;
-	struct kckpt_regular_rec rec = {};
+	struct kckpt_path_rec rec = {};
 	int err;
 
 	if (!buf)
@@ -69,13 +72,13 @@ static int regular_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		err = -ESTALE;
 		goto free_buf;
 	}
-	err = regular_stat(path, &rec);
+	err = path_stat(path, &rec);
 	if (err) {
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, err, "%s", name);
 		goto free_buf;
 	}
 	rec.path_len = strlen(name);
-	err = kckpt_put(ctx, obj, KCKPT_K_regular, &rec, sizeof(rec), name, rec.path_len);
+	err = kckpt_put(ctx, obj, KCKPT_K_path, &rec, sizeof(rec), name, rec.path_len);
 free_buf:
 	kvfree(buf);
 	return err;
@@ -83,12 +86,12 @@ free_buf:
 
 /* ---- restore ---- */
 
-static int regular_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_regular_rec *rec, char **name)
+static int path_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_path_rec *rec, char **name)
 {
 	const void *tail;
 	int err;
 
-	err = kckpt_rec_only(ctx, obj, KCKPT_K_regular, rec, sizeof(*rec), &rec->path_len, 1, &tail);
+	err = kckpt_rec_only(ctx, obj, KCKPT_K_path, rec, sizeof(*rec), &rec->path_len, 1, &tail);
 	if (err)
 		return err;
 	*name = kckpt_rec_path(ctx, obj, tail, rec->path_len);
@@ -96,14 +99,14 @@ static int regular_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct k
 }
 
 /* What is not as it was, or NULL. @writable: open for writing somewhere in the job. */
-static const char *regular_differs(const struct kckpt_ctx *ctx, const struct kckpt_regular_rec *was,
-				   const struct kckpt_regular_rec *is, bool writable)
+static const char *path_differs(const struct kckpt_ctx *ctx, const struct kckpt_path_rec *was,
+				   const struct kckpt_path_rec *is, bool writable)
 {
 	if ((was->mode ^ is->mode) & S_IFMT)
 		return "type";
 	if (ctx->flags & KCKPT_INSTANTIATE_FILES_STRICT && (was->dev != is->dev || was->ino != is->ino))
 		return "device or inode";
-	if (writable && ctx->flags & KCKPT_INSTANTIATE_FILES_CHANGED)
+	if (S_ISDIR(was->mode) || (writable && ctx->flags & KCKPT_INSTANTIATE_FILES_CHANGED))
 		return NULL;
 	if (was->size != is->size)
 		return "size";
@@ -112,27 +115,27 @@ static const char *regular_differs(const struct kckpt_ctx *ctx, const struct kck
 	return NULL;
 }
 
-static int regular_compare(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_regular_rec *was,
+static int path_check_same(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_path_rec *was,
 			   const struct path *path, const char *name, bool writable)
 {
-	struct kckpt_regular_rec is = {};
+	struct kckpt_path_rec is = {};
 	const char *differs;
-	int err = regular_stat(path, &is);
+	int err = path_stat(path, &is);
 
 	if (err)
 		return kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, err, "%s", name);
-	differs = regular_differs(ctx, was, &is, writable);
+	differs = path_differs(ctx, was, &is, writable);
 	if (!differs)
 		return 0;
 	return kckpt_fail(ctx, obj, KCKPT_E_FILE_CHANGED, 0, "%s: its %s differs", name, differs);
 }
 
-static int regular_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+static int path_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	struct kckpt_regular_rec rec;
+	struct kckpt_path_rec rec;
 	struct path path;
 	char *name;
-	int err = regular_rec(ctx, obj, &rec, &name);
+	int err = path_rec(ctx, obj, &rec, &name);
 
 	if (err)
 		return err;
@@ -141,20 +144,20 @@ static int regular_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		/* Goes on, so that all that is missing is reported at once. */
 		kckpt_fail(ctx, obj, err == -ENOENT ? KCKPT_E_FILE_MISSING : KCKPT_E_FILE_OPEN, err, "%s", name);
 	} else {
-		regular_compare(ctx, obj, &rec, &path, name, obj->value & KCKPT_FILE_WRITE);
+		path_check_same(ctx, obj, &rec, &path, name, obj->value & KCKPT_FILE_WRITE);
 		path_put(&path);
 	}
 	kfree(name);
 	return 0;
 }
 
-static struct file *regular_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *file_rec)
+static struct file *path_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *file_rec)
 {
 	bool writable = file_rec->file_flags & KCKPT_FILE_WRITE;
-	struct kckpt_regular_rec rec;
+	struct kckpt_path_rec rec;
 	struct file *file;
 	char *name;
-	int err = regular_rec(ctx, obj, &rec, &name);
+	int err = path_rec(ctx, obj, &rec, &name);
 
 	if (err)
 		return ERR_PTR(err);
@@ -164,7 +167,7 @@ static struct file *regular_open(struct kckpt_ctx *ctx, struct kckpt_object *obj
 		goto free_name;
 	}
 	/* Between the check and now it may have been exchanged. */
-	err = regular_compare(ctx, obj, &rec, &file->f_path, name, writable);
+	err = path_check_same(ctx, obj, &rec, &file->f_path, name, writable);
 	if (err) {
 		fput(file);
 		file = ERR_PTR(err);
@@ -174,9 +177,9 @@ free_name:
 	return file;
 }
 
-const struct kckpt_family_ops kckpt_regular_ops = {
-	.name = "regular",
-	.claims = regular_claims,
-	.collect = regular_collect, .dump = regular_dump,
-	.check = regular_check, .open = regular_open,
+const struct kckpt_family_ops kckpt_path_ops = {
+	.name = "path",
+	.claims = path_claims,
+	.collect = path_collect, .dump = path_dump,
+	.check = path_check, .open = path_open,
 };

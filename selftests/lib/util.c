@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+char *format(const char *format, ...)
+{
+	va_list args;
+	char *text;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		abort();
+	va_end(args);
+	return text;
+}
+
+double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+char *read_bytes(const char *path, size_t *len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t size = 0, room = 4096;
+	char *data = malloc(room);
+	ssize_t n = -1;
+
+	if (fd < 0) {
+		free(data);
+		return NULL;
+	}
+	while ((n = read(fd, data + size, room - size - 1)) > 0) {
+		size += n;
+		if (room - size < 2)
+			data = realloc(data, room *= 2);
+	}
+	close(fd);
+	data[size] = 0;
+	if (len)
+		*len = size;
+	return n < 0 ? NULL : data;
+}
+
+char *read_file(const char *path)
+{
+	return read_bytes(path, NULL);
+}
+
+bool write_bytes(const char *path, const void *data, size_t len)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	bool done = fd >= 0 && write(fd, data, len) == (ssize_t)len;
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+bool write_file(const char *path, const char *text)
+{
+	return write_bytes(path, text, strlen(text));
+}
+
+int wait_exit(pid_t pid, int timeout_ms)
+{
+	struct pollfd poller = { .fd = syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
+	int n, status;
+
+	do {
+		n = poll(&poller, 1, timeout_ms);
+	} while (n < 0 && errno == EINTR);
+	if (poller.fd >= 0)
+		close(poller.fd);
+	if (n <= 0 || waitpid(pid, &status, __WALL) != pid)
+		return -1;
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+bool futex_wait(uint32_t *word, uint32_t value, int timeout_ms)
+{
+	struct timespec ts = { timeout_ms / 1000, timeout_ms % 1000 * 1000000 };
+
+	while (__atomic_load_n(word, __ATOMIC_SEQ_CST) == value)
+		if (syscall(SYS_futex, word, FUTEX_WAIT, value, timeout_ms < 0 ? NULL : &ts) && errno == ETIMEDOUT)
+			return false;
+	return true;
+}
+
+void futex_wake(uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, 1000);
+}
+
+bool wait_in_syscall(pid_t pid, pid_t tid, long nr)
+{
+	const char *path = format("/proc/%d/task/%d/syscall", pid, tid);
+	double end = now() + 20;
+	char *text, *rest;
+	bool there = false;
+
+	while (!there && now() < end) {
+		text = read_file(path);
+		there = text && strtol(text, &rest, 10) == nr && rest != text;
+		free(text);
+		if (!there)
+			sched_yield();
+	}
+	return there;
+}
+
+long status_field(pid_t pid, const char *name, int base)
+{
+	char *text = read_file(format("/proc/%d/status", pid));
+	char *at = text ? strstr(text, format("\n%s:", name)) : NULL;
+
+	return at ? strtol(at + strlen(name) + 2, NULL, base) : -1;
+}
+
+uint32_t random_next(uint32_t *seed)
+{
+	/* xorshift32 */
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 17;
+	*seed ^= *seed << 5;
+	return *seed;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Small things that tests and jobs need. */
+#ifndef UTIL_H
+#define UTIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A string that is never freed. */
+char *format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+double now(void);	/* CLOCK_MONOTONIC, seconds */
+
+/* The whole file, NUL-terminated, or NULL; never freed. *@len, if wanted: how much it is. */
+char *read_file(const char *path);
+char *read_bytes(const char *path, size_t *len);
+bool write_file(const char *path, const char *text);
+bool write_bytes(const char *path, const void *data, size_t len);
+
+/* Exit status of a child, 128 + signal, or -1 if it did not end in time. */
+int wait_exit(pid_t pid, int timeout_ms);
+
+/* Waits until *@word is not @value any more; false after @timeout_ms (-1: never). */
+bool futex_wait(uint32_t *word, uint32_t value, int timeout_ms);
+void futex_wake(uint32_t *word);
+
+/* Waits until the thread sleeps in the system call with that number; false if it does not within 20 s. */
+bool wait_in_syscall(pid_t pid, pid_t tid, long nr);
+
+/* The number in "NAME: 123" of /proc/PID/status, or -1. */
+long status_field(pid_t pid, const char *name, int base);
+
+/* Numbers that are the same in each run. */
+uint32_t random_next(uint32_t *seed);
+
+#endif
