@@ -18,7 +18,7 @@ TOOL := $(CURDIR)/build/userspace/kckpt
 MODULE := $(CURDIR)/build/kmod-$(KERNEL)/kckpt.ko
 
 PACKAGES := qemu-system-x86 busybox-static kmod e2fsprogs xz-utils python3 gcc g++ make cmake libelf-dev \
-	libcli11-dev libmnl-dev libxxhash-dev libfmt-dev nlohmann-json3-dev libgtest-dev scdoc
+	libcli11-dev libxxhash-dev libfmt-dev nlohmann-json3-dev libgtest-dev scdoc
 LINT_PACKAGES := sparse shellcheck codespell clang-format
 DEMO_PACKAGES := criu
 
@@ -69,7 +69,7 @@ build/userspace/CMakeCache.txt: CMakeLists.txt | deps
 TEST_PROGRAMS := $(patsubst selftests/%.c,build/selftests/%,$(wildcard selftests/test_*.c))
 TEST_LIB := $(wildcard selftests/lib/*)
 TEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Iinclude -Iselftests/lib -pthread
-TEST_LDLIBS := -lm
+TEST_LDLIBS := -lm -lutil
 
 build/selftests/%: selftests/%.c $(TEST_LIB) $(wildcard include/kckpt/*) | deps
 	@mkdir -p $(@D)

@@ -45,24 +45,54 @@ static int capture_tasks(struct kckpt_ctx *ctx)
 	return 0;
 }
 
-typedef int kckpt_verb_t(struct kckpt_ctx *ctx, struct kckpt_object *obj);
+static int capture_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	const struct kckpt_family_ops *ops = kckpt_family(obj->family);
+	const char *missing = kckpt_ksym_missing(obj->family);
 
-#define for_each_object_call(ctx, verb) ({				\
-	struct kckpt_object *__obj;					\
-	int __err = 0;							\
-									\
-	kckpt_for_each_object(&(ctx)->objs, __obj) {			\
-		kckpt_verb_t *__verb = kckpt_family(__obj->family)->verb;	\
-									\
-		__err = __verb ? __verb(ctx, __obj) : 0;		\
-		if (!__err && fatal_signal_pending(current))		\
-			__err = kckpt_fail(ctx, NULL, KCKPT_E_INTERRUPTED, 0, #verb); \
-		if (__err)						\
-			break;						\
-		cond_resched();						\
-	}								\
-	__err;								\
-})
+	if (missing) {
+		kckpt_fail(ctx, obj, KCKPT_E_NO_SYMBOL, 0, "%s", missing);
+		return 0;
+	}
+	kckpt_progress(ctx);
+	return ops->collect ? ops->collect(ctx, obj) : 0;
+}
+
+static int capture_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	const struct kckpt_family_ops *ops = kckpt_family(obj->family);
+
+	if (!ops->closed || kckpt_ksym_missing(obj->family))
+		return 0;
+	kckpt_progress(ctx);
+	return ops->closed(ctx, obj);
+}
+
+static int capture_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	const struct kckpt_family_ops *ops = kckpt_family(obj->family);
+
+	return ops->dump ? ops->dump(ctx, obj) : 0;
+}
+
+typedef int capture_verb_t(struct kckpt_ctx *ctx, struct kckpt_object *obj);
+
+/* The list may grow behind us: what is found is visited, too. */
+static int capture_each(struct kckpt_ctx *ctx, capture_verb_t *verb)
+{
+	struct kckpt_object *obj;
+	int err;
+
+	kckpt_for_each_object(&ctx->objs, obj) {
+		err = verb(ctx, obj);
+		if (!err && fatal_signal_pending(current))
+			err = kckpt_fail(ctx, NULL, KCKPT_E_INTERRUPTED, 0, "capture");
+		if (err)
+			return err;
+		cond_resched();
+	}
+	return 0;
+}
 
 static int capture_check_inherit(struct kckpt_ctx *ctx)
 {
@@ -100,8 +130,8 @@ int kckpt_capture(struct kckpt_ctx *ctx, struct kckpt_save *save, bool check_onl
 	int err;
 
 	err = capture_tasks(ctx) ?:
-	      for_each_object_call(ctx, collect) ?:
-	      for_each_object_call(ctx, closed) ?:
+	      capture_each(ctx, capture_collect) ?:
+	      capture_each(ctx, capture_closed) ?:
 	      capture_check_inherit(ctx);
 	if (err)
 		return err;
@@ -114,7 +144,7 @@ int kckpt_capture(struct kckpt_ctx *ctx, struct kckpt_save *save, bool check_onl
 	if (check_only)
 		return kckpt_capture_verify(ctx);
 	return kckpt_save_begin(ctx) ?:
-	       for_each_object_call(ctx, dump) ?:
+	       capture_each(ctx, capture_dump) ?:
 	       kckpt_save_records_end(ctx, save) ?:
 	       kckpt_capture_verify(ctx);
 }

@@ -187,20 +187,23 @@ static bool crew_arrived(struct kckpt_crew *crew)
 	return there;
 }
 
-/* All at the end of the stage, or the reason why not. */
+static bool crew_doomed(const struct kckpt_crew *crew)
+{
+	return !crew->root || crew->root->signal->flags & SIGNAL_GROUP_EXIT;
+}
+
+/* All at the end of the stage, or the reason why not. @timeout_ms: 0 leaves that to the watchdog. */
 static int crew_wait(struct kckpt_session *session, u32 timeout_ms)
 {
+	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
 	struct kckpt_crew *crew = &session->crew;
 	long left;
 
 	/* A root that is killed from outside never arrives: look at it from time to time. */
-	long timeout = msecs_to_jiffies(timeout_ms);
-
 	do {
 		left = kckpt_should_fail() ? -EINTR :
-		       wait_event_killable_timeout(crew->wait, crew_arrived(crew), min_t(long, timeout, HZ / 10));
-		timeout -= HZ / 10;
-	} while (!left && timeout > 0 && !(crew->root && crew->root->signal->flags & SIGNAL_GROUP_EXIT));
+		       wait_event_killable_timeout(crew->wait, crew_arrived(crew), HZ / 10);
+	} while (!left && !crew_doomed(crew) && !(timeout_ms && time_after(jiffies, end)));
 
 	if (left < 0)
 		return kckpt_fail(&session->ctx, NULL, KCKPT_E_INTERRUPTED, 0, "restore");
@@ -210,6 +213,17 @@ static int crew_wait(struct kckpt_session *session, u32 timeout_ms)
 		return kckpt_fail(&session->ctx, NULL, KCKPT_E_CREATE, -ETIMEDOUT,
 				  "the tasks were killed from outside, or did not come far enough in time");
 	return 0;
+}
+
+/* The descriptor named the cgroup twice, to us and to clone: was it the same? */
+static int crew_check_place(struct kckpt_session *session)
+{
+	bool there;
+
+	rcu_read_lock();
+	there = task_dfl_cgroup(session->crew.root) == session->freezer.cgrp;
+	rcu_read_unlock();
+	return there ? 0 : kckpt_fail(&session->ctx, NULL, KCKPT_E_JOB_MOVED, 0, "the tasks are in another cgroup");
 }
 
 static struct kckpt_object *crew_root(struct kckpt_ctx *ctx)
@@ -253,7 +267,7 @@ int kckpt_crew_start(struct kckpt_session *session, int cgroup, u64 *create_ns)
 	}
 	/* Before anybody could reap it: we are its parent, and here. */
 	crew->root = kcall(find_get_task_by_vpid)(crew->root_pid);
-	err = crew_wait(session, 60000);
+	err = crew_wait(session, 0) ?: crew_check_place(session);
 	*create_ns = ktime_to_ns(ktime_sub(ktime_get(), start));
 	return err;
 }
@@ -266,7 +280,7 @@ static int crew_freeze(struct kckpt_session *session, unsigned long end)
 	while (!kckpt_freezer_is_frozen(freezer) || READ_ONCE(crew->live)) {
 		if (kckpt_should_fail() || fatal_signal_pending(current))
 			return kckpt_fail(&session->ctx, NULL, KCKPT_E_INTERRUPTED, 0, "commit");
-		if (READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD || crew->root->signal->flags & SIGNAL_GROUP_EXIT)
+		if (READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD || crew_doomed(crew))
 			return kckpt_fail(&session->ctx, NULL, KCKPT_E_JOB_MOVED, 0, "killed before the commit");
 		if (time_after(jiffies, end))
 			return kckpt_fail(&session->ctx, NULL, KCKPT_E_FREEZE_TIMEOUT, 0, "restored tasks");
@@ -303,11 +317,11 @@ void kckpt_crew_reap(struct kckpt_crew *crew)
 {
 	unsigned long end = jiffies + 10 * HZ;
 
-	while (crew->root && !time_after(jiffies, end)) {
-		if (!READ_ONCE(crew->live) && READ_ONCE(crew->root->exit_state)) {
-			kcall(kernel_wait4)(crew->root_pid, NULL, WNOHANG | __WALL, NULL);
+	while (!time_after(jiffies, end)) {
+		if (!READ_ONCE(crew->live) && (!crew->root || READ_ONCE(crew->root->exit_state)))
 			break;
-		}
 		usleep_range(100, 500);
 	}
+	if (crew->root)
+		kcall(kernel_wait4)(crew->root_pid, NULL, WNOHANG | __WALL, NULL);
 }

@@ -49,7 +49,7 @@ void kckpt_crew_init(struct kckpt_crew *crew);
  */
 int kckpt_crew_start(struct kckpt_session *session, int cgroup, u64 *create_ns);
 
-/* kckpt_crew_clone() - in the context of a restored process: create another of its threads. */
+/* kckpt_crew_clone_thread() - in the context of a restored process: create another of its threads. */
 int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *task, u32 tid);
 
 /* kckpt_crew_finish() - let them finish, freeze the cgroup, let them go into the freezer. */

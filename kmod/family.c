@@ -112,6 +112,7 @@ int kckpt_put(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind, c
 	if (err)
 		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, err, "records");
 	ctx->nr_records++;
+	kckpt_progress(ctx);
 	return 0;
 }
 
@@ -193,6 +194,7 @@ int kckpt_make(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	int err;
 
 	lockdep_assert_held(&ctx->objs.make_lock);
+	kckpt_progress(ctx);
 	if (obj->state == KCKPT_OBJ_MADE)
 		return 0;
 	if (obj->state == KCKPT_OBJ_MAKING)
@@ -209,13 +211,13 @@ char *kckpt_path(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const st
 	char *name;
 
 	if (d_unlinked(path->dentry)) {
-		name = dentry_path_raw(path->dentry, buf, PATH_MAX);
+		name = d_path(path, buf, PATH_MAX);
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_UNLINKED, 0, "%s", IS_ERR(name) ? "?" : name);
 		return NULL;
 	}
 	name = kcall(__d_path)(path, &ctx->root, buf, PATH_MAX);
 	if (IS_ERR_OR_NULL(name)) {
-		name = dentry_path_raw(path->dentry, buf, PATH_MAX);
+		name = d_path(path, buf, PATH_MAX);
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_UNREACHABLE, 0, "%s", IS_ERR(name) ? "?" : name);
 		return NULL;
 	}

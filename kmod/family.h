@@ -7,6 +7,7 @@
 #define KCKPT_FAMILY_H
 
 #include <linux/cred.h>
+#include <linux/jiffies.h>
 #include <linux/path.h>
 #include <kckpt/image.h>
 #include <kckpt/uapi.h>
@@ -28,6 +29,8 @@ struct kckpt_ctx {
 	struct kckpt_inherit *inherit;	/* descriptors of the outside */
 	u32 nr_inherit;
 	struct file **inherit_files;	/* dump: the job's file; restore: the caller's */
+
+	unsigned long progress;		/* jiffies of the last request, byte or object; for the watchdog */
 
 	/* dump */
 	struct cgroup *cgrp;
@@ -75,6 +78,11 @@ struct kckpt_family_ops {
 #define KCKPT_FAMILY(name, id, title) extern const struct kckpt_family_ops kckpt_##name##_ops;
 #include <kckpt/families.def>
 #undef KCKPT_FAMILY
+
+static inline void kckpt_progress(struct kckpt_ctx *ctx)
+{
+	WRITE_ONCE(ctx->progress, jiffies);
+}
 
 /* kckpt_family() - the verbs of a family, NULL for an id that this module does not know. */
 const struct kckpt_family_ops *kckpt_family(u32 id);

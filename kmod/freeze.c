@@ -28,7 +28,7 @@ static int held_add(struct kckpt_freezer *freezer, struct cgroup *cgrp)
 
 	mutex_lock(&held_lock);
 	list_for_each_entry(other, &held, node)
-		if (other->cgrp == cgrp)
+		if (cgroup_is_descendant(other->cgrp, cgrp) || cgroup_is_descendant(cgrp, other->cgrp))
 			err = -EBUSY;
 	if (!err) {
 		freezer->cgrp = cgrp;

@@ -96,7 +96,8 @@ const char *kckpt_ksym_missing(u32 family)
 }
 
 /* Without these no family works; the others only disable what needs them. */
-static const u32 ksym_core[] = { KCKPT_F_stream, KCKPT_F_task, KCKPT_F_cpu, KCKPT_F_process, KCKPT_F_mm };
+static const u32 ksym_core[] = { KCKPT_F_stream, KCKPT_F_task, KCKPT_F_cpu, KCKPT_F_process, KCKPT_F_mm,
+				 KCKPT_F_fs, KCKPT_F_files };
 
 int kckpt_ksym_init(void)
 {

@@ -13,7 +13,7 @@
 #include "load.h"
 #include "pages.h"
 
-#define LOAD_MAX_RECORDS	(512ULL << 20)	/* bytes of all records */
+#define LOAD_MAX_RECORDS	(1ULL << 30)	/* bytes of all records, with our own overhead */
 
 struct kckpt_load *kckpt_load_alloc(void)
 {
@@ -62,8 +62,10 @@ static int load_header(struct kckpt_ctx *ctx, struct kckpt_load *load)
 		return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_MAGIC, 0, "the first 8 bytes are not " KCKPT_IMAGE_MAGIC);
 	if (header->major != KCKPT_IMAGE_MAJOR)
 		return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_NEWER, 0, "format %u.%u", header->major, header->minor);
+	if (memchr_inv(header->parent, 0, sizeof(header->parent)))
+		return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_NEWER, 0, "it adds to another image");
 	if (header->header_size != sizeof(*header) || header->page_shift != PAGE_SHIFT ||
-	    header->header_flags || memchr_inv(header->parent, 0, sizeof(header->parent)) ||
+	    header->header_flags ||
 	    memchr_inv(header->reserved, 0, sizeof(header->reserved)) ||
 	    strncmp(header->arch, "x86_64", sizeof(header->arch)))
 		return load_bad(ctx, load, "header");
@@ -502,6 +504,7 @@ ssize_t kckpt_load_write(struct kckpt_ctx *ctx, struct kckpt_load *load, struct 
 		if (load->phase == KCKPT_LOAD_RECORD && load->records_done && !load->go_on)
 			break;
 		load->err = fatal_signal_pending(current) ? -EINTR : load_step(ctx, load, from);
+		kckpt_progress(ctx);
 		cond_resched();
 	}
 	/* What failed ends the session: bytes taken before do not matter any more. */

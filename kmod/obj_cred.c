@@ -118,6 +118,18 @@ static bool cred_caps_allowed(const struct kckpt_cred_rec *rec, const struct cre
 	       !(rec->cap_bounding & ~bounding) && !(rec->cap_ambient & ~(rec->cap_permitted & rec->cap_inheritable));
 }
 
+/* As setresuid(), setgroups() and prctl() ask. */
+static bool cred_ids_allowed(const struct kckpt_cred_rec *rec)
+{
+	struct user_namespace *ns = current_user_ns();
+	struct kckpt_cred_rec mine = cred_describe(current_cred());
+	bool same_uids = mine.uid == rec->uid && mine.suid == rec->suid && mine.euid == rec->euid &&
+			 mine.fsuid == rec->fsuid;
+
+	return (same_uids || ns_capable(ns, CAP_SETUID)) && ns_capable(ns, CAP_SETGID) &&
+	       (mine.securebits == rec->securebits || ns_capable(ns, CAP_SETPCAP));
+}
+
 static int cred_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_cred_rec rec;
@@ -130,6 +142,8 @@ static int cred_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		return kckpt_bad_image(ctx, obj, "credentials");
 	if (!cred_caps_allowed(&rec, current_cred()))
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "capabilities");
+	if (!cred_ids_allowed(&rec))
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "CAP_SETUID, CAP_SETGID or CAP_SETPCAP is missing");
 	return 0;
 }
 

@@ -531,6 +531,7 @@ static int mm_map_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 			err = -EINTR;
 		if (err)
 			return err;
+		kckpt_progress(ctx);
 		cond_resched();
 	}
 	return 0;
@@ -569,6 +570,8 @@ static void mm_set_fields(const struct kckpt_mm_rec *rec, const void *auxv)
 	mm->def_flags = 0;
 	memset(mm->saved_auxv, 0, sizeof(mm->saved_auxv));
 	memcpy(mm->saved_auxv, auxv, rec->auxv_len);
+	/* Readers of /proc/PID/auxv look for the end. */
+	mm->saved_auxv[AT_VECTOR_SIZE - 2] = AT_NULL;
 	mmap_write_unlock(mm);
 }
 

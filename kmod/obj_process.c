@@ -115,6 +115,8 @@ static int process_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_TIMER, 0, "%s", timer);
 	if (process_has_children(leader))
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_CHILDREN, 0, "");
+	if (leader->exit_signal != SIGCHLD)
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_ATTRIBUTE, 0, "an exit signal other than SIGCHLD");
 	if (leader->exit_state)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_DYING, 0, "the leader of the threads has ended");
 	return process_collect_shared(ctx, obj, leader);
@@ -312,7 +314,7 @@ static int process_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		return -EBADMSG;
 	if ((rec.sid && rec.sid != rec.pid) || (rec.pgid && rec.pgid != rec.pid) ||
 	    rec.oom_score_adj < OOM_SCORE_ADJ_MIN || rec.oom_score_adj > OOM_SCORE_ADJ_MAX ||
-	    rec.process_flags & ~KCKPT_PROCESS_SUBREAPER || !is_first_process(ctx, obj))
+	    rec.process_flags & ~KCKPT_PROCESS_SUBREAPER || rec.exit_signal != SIGCHLD || !is_first_process(ctx, obj))
 		return kckpt_bad_image(ctx, obj, "process record");
 	return process_check_lists(ctx, obj) ?: process_check_threads(ctx, obj, &rec);
 }

@@ -23,27 +23,57 @@ static bool shmem_claims(struct file *file)
 	       !strcmp(file->f_path.dentry->d_name.name, "dev/zero");
 }
 
-/* Held by the file object as long as the session lives. */
-static struct file *shmem_of(const struct kckpt_object *obj)
+static const void *shmem_key(struct file *file)
 {
-	return (struct file *)obj->ptr;
+	return file_inode(file);
 }
 
 /* ---- dump ---- */
 
-/* Each mapping holds the file, and nothing else does. A splitting of areas may hold it for a moment. */
+/* Some open file of the job on it; the file objects hold it, and it the inode, as long as the session lives. */
+static struct file *shmem_of(const struct kckpt_object *obj)
+{
+	return (struct file *)(unsigned long)obj->value;
+}
+
+static int shmem_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	const struct kckpt_object *other;
+
+	kckpt_for_each_object(&ctx->objs, other)
+		if (other->family == KCKPT_F_file && file_inode(other->ptr) == obj->ptr)
+			obj->value = (unsigned long)other->ptr;
+	return 0;
+}
+
+/* Each open file is held by our areas and descriptors alone, and we know all open files. */
+static bool shmem_counts_agree(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	const struct kckpt_object *other;
+	unsigned int files = 0;
+
+	kckpt_for_each_object(&ctx->objs, other) {
+		if (other->family != KCKPT_F_file || file_inode(other->ptr) != obj->ptr)
+			continue;
+		if (file_count((struct file *)other->ptr) > other->seen + 1)
+			return false;
+		files++;
+	}
+	return d_count(shmem_of(obj)->f_path.dentry) <= files;
+}
+
+/* A reader of /proc may hold it for a moment: look again. */
 static int shmem_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	const struct kckpt_object *file = kckpt_objtab_find(&ctx->objs, KCKPT_F_file, obj->ptr);
 	int i;
 
 	for (i = 0; i < 3; i++) {
-		if (file_count(shmem_of(obj)) <= file->seen + 1)
+		if (shmem_counts_agree(ctx, obj))
 			return 0;
 		msleep(1);
 	}
 	kckpt_fail(ctx, obj, KCKPT_E_TASK_SHARES, 0, "shared anonymous memory of %lld bytes",
-		   i_size_read(file_inode(shmem_of(obj))));
+		   i_size_read(obj->ptr));
 	return 0;
 }
 
@@ -72,7 +102,7 @@ static int shmem_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, loff_t
 					     shmem_read_mapping_page_gfp(mapping, at >> PAGE_SHIFT,
 									 mapping_gfp_mask(mapping));
 		if (IS_ERR(page)) {
-			kckpt_batch_put(batch);
+			*addr = at;
 			return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, PTR_ERR(page), "shared memory at %lld", at);
 		}
 		kckpt_batch_add(batch, at, page, false);
@@ -95,6 +125,11 @@ static int shmem_pages_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, uns
 			break;	/* -ENXIO: nothing behind */
 		to = vfs_llseek(file, from, SEEK_HOLE);
 		err = to < 0 ? to : shmem_find_in(ctx, obj, round_down(from, PAGE_SIZE), to, addr, batch);
+		if (!err && fatal_signal_pending(current))
+			err = kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
+		if (err)
+			kckpt_batch_put(batch);
+		kckpt_progress(ctx);
 		cond_resched();
 	}
 	return err ?: batch->nr_runs > 0;
@@ -148,8 +183,15 @@ static int shmem_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 static struct file *shmem_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *rec)
 {
 	int err = kckpt_make(ctx, obj);
+	struct file *file;
 
-	return err ? ERR_PTR(err) : get_file(obj->made);
+	if (err)
+		return ERR_PTR(err);
+	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) :
+				     dentry_open(&((struct file *)obj->made)->f_path, rec->open_flags, current_cred());
+	if (IS_ERR(file))
+		kckpt_fail(ctx, obj, KCKPT_E_CREATE, PTR_ERR(file), "shared memory");
+	return file;
 }
 
 static int shmem_pages_pin(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long addr, u32 nr, bool huge,
@@ -174,8 +216,8 @@ static int shmem_pages_pin(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsi
 
 const struct kckpt_family_ops kckpt_shmem_ops = {
 	.name = "shmem",
-	.claims = shmem_claims,
-	.closed = shmem_closed, .dump = shmem_dump,
+	.claims = shmem_claims, .key = shmem_key,
+	.collect = shmem_collect, .closed = shmem_closed, .dump = shmem_dump,
 	.check = shmem_check, .restore = shmem_restore, .open = shmem_open,
 	.release = shmem_release,
 	.pages_find = shmem_pages_find, .pages_pin = shmem_pages_pin,

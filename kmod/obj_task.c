@@ -6,9 +6,10 @@
  * clear_child_tid, robust list, rseq, the call to be resumed.
  * Refused: what would be lost otherwise; see task_check_*().
  * Not saved: accounting (times, faults, switches, start time), scheduler history, set_child_tid (used at the start
- * only), audit session and loginuid (the restorer's), core and perf events attached from outside, readahead and
+ * only), audit session (the restorer's), core and perf events attached from outside, readahead and
  * I/O contexts, session keyring (the restorer's).
  */
+#include <linux/audit.h>
 #include <linux/cgroup.h>
 #include <linux/futex.h>
 #include <linux/iocontext.h>
@@ -237,6 +238,7 @@ static int task_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		.clear_child_tid = (unsigned long)task->clear_child_tid,
 		.robust_list = (unsigned long)task->robust_list,
 		.rseq = (unsigned long)task->rseq,
+		.loginuid = from_kuid(current_user_ns(), audit_get_loginuid(task)),
 	};
 	struct pt_regs regs;
 
@@ -300,7 +302,7 @@ static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	obj->where.pid = rec.tid;
 	memcpy(obj->where.comm, rec.comm, sizeof(rec.comm));
 	obj->where.comm[sizeof(rec.comm) - 1] = 0;
-	if (!rec.tid || rec.tid > PID_MAX_LIMIT || !task_restart_sane(&rec) || rec.reserved ||
+	if (!rec.tid || rec.tid > PID_MAX_LIMIT || !task_restart_sane(&rec) ||
 	    rec.task_flags & ~(KCKPT_TASK_RESTORE_SIGMASK | KCKPT_TASK_NO_NEW_PRIVS) || rec.altstack_flags & ~(SS_DISABLE | SS_AUTODISARM) ||
 	    rec.robust_list >= TASK_SIZE_MAX || rec.rseq >= TASK_SIZE_MAX || rec.clear_child_tid >= TASK_SIZE_MAX)
 		return kckpt_bad_image(ctx, obj, "task record");
@@ -412,6 +414,7 @@ int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 	current->clear_child_tid = (int __user *)rec.clear_child_tid;
 	kckpt_rseq_set(current, (struct rseq __user *)rec.rseq, rec.rseq_len, rec.rseq_sig);
 	rseq_set_notify_resume(current);
+	current->loginuid = make_kuid(current_user_ns(), rec.loginuid);
 	task_set_restart(ctx, &rec);
 	err = kckpt_cred_restore(ctx, kckpt_ref(ctx, obj, rec.cred, KCKPT_F_cred));
 	if (err)

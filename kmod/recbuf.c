@@ -5,7 +5,7 @@
 
 #define BLOCK_BYTES	(64 * 1024)
 #define BLOCK_ROOM	(BLOCK_BYTES - sizeof(struct kckpt_recbuf_block))
-#define RECBUF_MAX	(1ULL << 30)
+#define RECBUF_MAX	(512ULL << 20)
 
 void kckpt_recbuf_init(struct kckpt_recbuf *buf)
 {

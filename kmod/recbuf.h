@@ -14,7 +14,7 @@ struct kckpt_recbuf {
 void kckpt_recbuf_init(struct kckpt_recbuf *buf);
 void kckpt_recbuf_free(struct kckpt_recbuf *buf);
 
-/* kckpt_recbuf_add() - append; -ENOMEM, also past the limit of 1 GiB. */
+/* kckpt_recbuf_add() - append; -ENOMEM, also past the limit of 512 MiB. */
 int kckpt_recbuf_add(struct kckpt_recbuf *buf, const void *data, size_t len);
 
 /* The cursor makes reading in order cheap. */

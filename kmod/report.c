@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Allocated with the session, in full: what has to tell that memory is short must not need any. 4096 entries of
- * virtually mapped memory; one page is touched by the usual report.
- */
+/* Allocated with the session, in full: what has to tell that memory is short must not need any. */
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
@@ -10,8 +7,6 @@
 
 #include "fault.h"
 #include "report.h"
-
-#define REPORT_ROOM 256		/* kept; the rest is counted. A page or so for every session. */
 
 static const s16 report_errno[] = {
 	[KCKPT_E_NONE] = 0,
@@ -28,7 +23,7 @@ int kckpt_error_errno(u32 code)
 int kckpt_report_init(struct kckpt_report_list *report)
 {
 	spin_lock_init(&report->lock);
-	report->errors = kckpt_alloc(REPORT_ROOM * sizeof(*report->errors));
+	report->errors = kckpt_alloc(KCKPT_MAX_REPORT * sizeof(*report->errors));
 	return report->errors ? 0 : -ENOMEM;
 }
 
@@ -40,9 +35,16 @@ void kckpt_report_free(struct kckpt_report_list *report)
 void kckpt_report_add(struct kckpt_report_list *report, const struct kckpt_error *error)
 {
 	spin_lock(&report->lock);
-	if (report->nr < REPORT_ROOM)
+	if (report->nr < KCKPT_MAX_REPORT)
 		report->errors[report->nr++] = *error;
 	report->total++;
+	spin_unlock(&report->lock);
+}
+
+void kckpt_report_clear(struct kckpt_report_list *report)
+{
+	spin_lock(&report->lock);
+	report->nr = report->total = 0;
 	spin_unlock(&report->lock);
 }
 

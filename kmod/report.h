@@ -29,6 +29,9 @@ void kckpt_report_add(struct kckpt_report_list *report, const struct kckpt_error
 
 struct kckpt_where kckpt_where(struct task_struct *task, struct pid_namespace *ns, int fd);
 
+/* kckpt_report_clear() - begin a new list, with a new request. */
+void kckpt_report_clear(struct kckpt_report_list *report);
+
 /* kckpt_error_errno() - the errno that errors.def gives to a code, negative. */
 int kckpt_error_errno(u32 code);
 

@@ -337,6 +337,7 @@ ssize_t kckpt_save_read(struct kckpt_ctx *ctx, struct kckpt_save *save, struct i
 		if (n < 0)
 			break;
 		done += n;
+		kckpt_progress(ctx);
 		if (fatal_signal_pending(current)) {
 			n = -EINTR;
 			break;

@@ -23,7 +23,7 @@ static u32 watchdog_verdict(struct kckpt_session *session)
 
 	if (session->pause && kckpt_freezer_pause_ns(&session->freezer) > jiffies_to_nsecs(session->pause))
 		return KCKPT_E_PAUSE_BOUND;
-	if (session->stall && time_after(now, READ_ONCE(session->progress) + session->stall))
+	if (session->stall && time_after(now, READ_ONCE(session->ctx.progress) + session->stall))
 		return KCKPT_E_WATCHDOG;
 	return 0;
 }
@@ -45,7 +45,7 @@ static void session_watchdog(struct work_struct *work)
 
 static void watchdog_start(struct kckpt_session *session, u32 stall_ms, u32 pause_ms)
 {
-	session->progress = jiffies;
+	kckpt_progress(&session->ctx);
 	session->stall = msecs_to_jiffies(stall_ms ?: DEFAULT_STALL_MS);
 	session->pause = msecs_to_jiffies(pause_ms);
 	schedule_delayed_work(&session->watchdog, pause_ms ? HZ / 50 : HZ);
@@ -182,6 +182,16 @@ static int session_enter(struct kckpt_session *session, u32 states)
 	return kckpt_fail(&session->ctx, NULL, KCKPT_E_BAD_STATE, 0, "state %u", session->state);
 }
 
+/* The same for the requests that begin something: what the report had is about another one. */
+static int session_begin(struct kckpt_session *session, u32 states)
+{
+	int err = session_enter(session, states);
+
+	if (!err)
+		kckpt_report_clear(&session->ctx.report);
+	return err;
+}
+
 /* ---- dump ---- */
 
 int kckpt_session_freeze(struct kckpt_session *session, const struct kckpt_freeze *req)
@@ -189,7 +199,7 @@ int kckpt_session_freeze(struct kckpt_session *session, const struct kckpt_freez
 	struct kckpt_ctx *ctx = &session->ctx;
 	int err;
 
-	err = session_enter(session, BIT(KCKPT_EMPTY)) ?:
+	err = session_begin(session, BIT(KCKPT_EMPTY)) ?:
 	      kckpt_freezer_hold(ctx, &session->freezer, req->cgroup);
 	if (err)
 		return err;
@@ -274,7 +284,7 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 
 	if (req->flags & ~KCKPT_CAPTURE_CHECK || req->reserved)
 		return -EINVAL;
-	err = session_enter(session, BIT(KCKPT_FROZEN)) ?: copy_inherit(ctx, req->inherit, req->nr_inherit);
+	err = session_begin(session, BIT(KCKPT_FROZEN)) ?: copy_inherit(ctx, req->inherit, req->nr_inherit);
 	if (err)
 		return err;
 	if (!session->save)
@@ -343,10 +353,17 @@ int kckpt_session_thaw(struct kckpt_session *session)
 
 int kckpt_session_kill(struct kckpt_session *session)
 {
-	int err = session_enter(session, HOLDS_JOB);
+	/* Not in FROZEN: what nobody has looked at may have sub-cgroups. */
+	int err = session_enter(session, BIT(KCKPT_CAPTURED) | BIT(KCKPT_SAVED));
 
 	if (err)
 		return err;
+	/* What ran on since it was saved must not die: it is more than the image has. */
+	if (session->state == KCKPT_SAVED) {
+		err = kckpt_capture_verify(&session->ctx);
+		if (err)
+			return session_failed(session, err);
+	}
 	err = kckpt_freezer_kill(&session->ctx, &session->freezer, KILL_MS);
 	session_end(session, KCKPT_DONE);
 	return err;
@@ -473,7 +490,7 @@ int kckpt_session_instantiate(struct kckpt_session *session, struct kckpt_instan
 
 	if (req->flags & ~known)
 		return -EINVAL;
-	err = session_enter(session, BIT(KCKPT_LOADED)) ?:
+	err = session_begin(session, BIT(KCKPT_LOADED)) ?:
 	      copy_inherit(ctx, req->inherit, req->nr_inherit) ?:
 	      restore_get_inherit(ctx) ?:
 	      restore_check_caller(ctx);
@@ -517,6 +534,7 @@ int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commi
 		kckpt_freezer_give(&session->freezer);
 	session->state = KCKPT_DONE;
 	session_rollback(session);
+	drop_inherit(ctx);
 	return 0;
 }
 

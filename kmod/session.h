@@ -38,7 +38,6 @@ struct kckpt_session {
 	struct kckpt_load *load;
 
 	struct delayed_work watchdog;
-	unsigned long progress;		/* jiffies of the last request or byte */
 	unsigned long stall;		/* jiffies; 0: the watchdog is off */
 	unsigned long pause;		/* jiffies; 0: no bound */
 	int expired;			/* errno once the watchdog has fired: nothing is accepted any more */
@@ -53,7 +52,7 @@ void kckpt_session_put(struct kckpt_session *session);
 /* kckpt_session_check() - after each sleep: has the watchdog fired? Also counts as progress. */
 static inline int kckpt_session_check(struct kckpt_session *session)
 {
-	WRITE_ONCE(session->progress, jiffies);
+	kckpt_progress(&session->ctx);
 	return READ_ONCE(session->expired);
 }
 

@@ -14,8 +14,8 @@
  *	read() until it returns 0: the image		CAPTURED -> SAVED
  *	KCKPT_IOC_KILL or KCKPT_IOC_THAW or KCKPT_IOC_RELEASE_FROZEN	-> DONE
  *	close()
- * The job is changed by none of these but the last. After any failure: close, and it runs on. THAW and KILL
- * are also good in FROZEN and CAPTURED. read() never returns 0 before the image is complete: an error
+ * The job is changed by none of these but the last. After any failure: close, and it runs on. THAW and
+ * RELEASE_FROZEN are also good in FROZEN, all three in CAPTURED. read() never returns 0 before the image is complete: an error
  * (EIO, ETIMEDOUT, EAGAIN, ...) means that no image can be had from this session.
  *
  * A restore:
@@ -157,7 +157,7 @@ struct kckpt_instantiate {
 #define KCKPT_INSTANTIATE_FILES_CHANGED	(1u << 1)	/* take files open for writing in any size and age */
 #define KCKPT_INSTANTIATE_FILES_STRICT	(1u << 2)	/* device and inode must be the same, too */
 
-/* KCKPT_IOC_COMMIT: COMPLETE -> DONE. */
+/* KCKPT_IOC_COMMIT: COMPLETE -> DONE. Earlier it fails (IMAGE_TRUNCATED) and ends the session. */
 struct kckpt_commit {
 	__u32 flags;		/* KCKPT_COMMIT_* */
 	__u32 timeout_ms;	/* how long the tasks may take to reach the freezer; 0: 10000 */

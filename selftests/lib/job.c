@@ -146,6 +146,8 @@ struct tool_result job_dump(struct job *job)
 	int nr = 5;
 
 	append(args, &nr, job->options.dump_args);
+	if (job->options.before_dump)
+		job->options.before_dump(job->pid);
 	page->times.dump_from = now();
 	result = tool_run(args);
 	page->times.dump_to = now();
@@ -280,6 +282,8 @@ bool dump_refused(job_fn *fn, const struct job_options *options, uint32_t code)
 		test_say("something is left of the dump that was refused");
 		return false;
 	}
+	if (options && options->after_refusal)
+		options->after_refusal(job.pid);
 	job_go(&job);
 	status = job_result(job_end(&job));
 	if (status)

@@ -37,6 +37,7 @@ int job_complain(const char *file, int line, const char *what);
 
 #define JOB_CHECK(cond) do { if (!(cond)) return job_complain(__FILE__, __LINE__, #cond); } while (0)
 #define JOB_SETUP(cond) do { if (!(cond)) return job_complain(__FILE__, __LINE__, #cond), JOB_SETUP_FAILED; } while (0)
+#define JOB_TRY(call) do { int __ret = (call); if (__ret) return __ret; } while (0)
 
 /* When the last dump and restore began and ended (CLOCK_MONOTONIC, seconds): the job stood still in between. */
 struct job_times {
@@ -62,6 +63,8 @@ struct job_options {
 	const char *dump_args[JOB_MAX_ARGS], *restore_args[JOB_MAX_ARGS];
 	struct job_fd restore_fds[JOB_MAX_FDS];		/* what the tool gets for the restore */
 	int nr_restore_fds;
+	void (*before_dump)(pid_t pid);			/* when the job waits for it */
+	void (*after_refusal)(pid_t pid);		/* of the dump, before the job goes on */
 	void (*between)(void);				/* after the dump, before the restore */
 	void (*before_go)(pid_t pid);			/* after the restore, before the job goes on */
 };

@@ -114,10 +114,12 @@ bool wait_in_syscall(pid_t pid, pid_t tid, long nr)
 	double end = now() + 20;
 	char *text, *rest;
 	bool there = false;
+	long now_in;
 
 	while (!there && now() < end) {
 		text = read_file(path);
-		there = text && strtol(text, &rest, 10) == nr && rest != text;
+		now_in = text ? strtol(text, &rest, 10) : -1;
+		there = text && rest != text && (now_in == nr || now_in == SYS_restart_syscall);
 		free(text);
 		if (!there)
 			sched_yield();

@@ -26,7 +26,7 @@ int wait_exit(pid_t pid, int timeout_ms);
 bool futex_wait(uint32_t *word, uint32_t value, int timeout_ms);
 void futex_wake(uint32_t *word);
 
-/* Waits until the thread sleeps in the system call with that number; false if it does not within 20 s. */
+/* Waits until the thread sleeps in the system call with that number, maybe restarted; false if it does not within 20 s. */
 bool wait_in_syscall(pid_t pid, pid_t tid, long nr);
 
 /* The number in "NAME: 123" of /proc/PID/status, or -1. */

@@ -1,0 +1,656 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Address spaces: areas, their pages, advice, locks, heap, stack, vdso. */
+#include <elf.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "job.h"
+
+#define PAGE 4096UL
+#define HUGE (2UL << 20)
+
+static char *map(size_t len, int prot)
+{
+	return mmap(NULL, len, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+/* A value that tells the page. */
+static void mark(char *at, size_t pages)
+{
+	size_t i;
+
+	for (i = 0; i < pages; i++)
+		*(uint64_t *)(at + i * PAGE) = (uintptr_t)at + i * 0x9e3779b97f4a7c15;
+}
+
+static bool is_marked(const char *at, size_t pages)
+{
+	size_t i;
+
+	for (i = 0; i < pages; i++)
+		if (*(uint64_t *)(at + i * PAGE) != (uintptr_t)at + i * 0x9e3779b97f4a7c15)
+			return false;
+	return true;
+}
+
+static bool is_zero(const char *at, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (at[i])
+			return false;
+	return true;
+}
+
+/* ---- what /proc tells is the same before and after ---- */
+
+static char before[1 << 20], after[1 << 20];
+
+static void read_into(char *into, const char *path)
+{
+	int fd = open(path, O_RDONLY);
+	size_t at = 0;
+	ssize_t n;
+
+	while (at < sizeof(before) - 1 && (n = read(fd, into + at, sizeof(before) - 1 - at)) > 0)
+		at += n;
+	into[at] = 0;
+	close(fd);
+}
+
+/* Only the lines of smaps that tell properties. */
+static void keep_flags(char *text)
+{
+	char *to = text, *line = text, *end;
+
+	for (; (end = strchr(line, '\n')); line = end + 1) {
+		bool keep = !strncmp(line, "VmFlags:", 8) || strchr("0123456789abcdef", *line);
+
+		if (keep) {
+			memmove(to, line, end + 1 - line);
+			to += end + 1 - line;
+		}
+	}
+	*to = 0;
+}
+
+static int tell_difference(void)
+{
+	char *a = before, *b = after;
+
+	if (!strcmp(before, after))
+		return 0;
+	while (*a && *b) {
+		size_t la = strcspn(a, "\n"), lb = strcspn(b, "\n");
+
+		if (la != lb || memcmp(a, b, la)) {
+			dprintf(2, "before: %.*s\nafter:  %.*s\n", (int)la, a, (int)lb, b);
+			break;
+		}
+		a += la + 1;
+		b += lb + 1;
+	}
+	return 1;
+}
+
+static int same_maps_after_trip(void)
+{
+	memset(before, 1, sizeof(before));
+	memset(after, 1, sizeof(after));
+	read_into(before, "/proc/self/smaps");
+	keep_flags(before);
+	job_roundtrip();
+	read_into(after, "/proc/self/smaps");
+	keep_flags(after);
+	return tell_difference();
+}
+
+TEST(mm_maps_are_the_same)
+{
+	EXPECT_EQ(0, roundtrip(same_maps_after_trip));
+}
+
+/* Each kind of advice that is remembered. */
+static int advice(void)
+{
+	static const int each[] = { MADV_DONTFORK, MADV_DONTDUMP, MADV_WIPEONFORK, MADV_HUGEPAGE, MADV_NOHUGEPAGE,
+				    MADV_SEQUENTIAL, MADV_RANDOM, MADV_MERGEABLE };
+	unsigned int i;
+
+	for (i = 0; i < 8; i++) {
+		char *at = map(16 * PAGE, PROT_READ | PROT_WRITE);
+
+		JOB_SETUP(at != MAP_FAILED);
+		mark(at, 16);
+		if (madvise(at, 16 * PAGE, each[i]) && each[i] != MADV_MERGEABLE)
+			return JOB_SETUP_FAILED;
+		/* keeps the next one from lying beside it */
+		JOB_SETUP(map(PAGE, PROT_NONE) != MAP_FAILED);
+	}
+	return same_maps_after_trip();
+}
+
+TEST(mm_advice)
+{
+	EXPECT_EQ(0, roundtrip(advice));
+}
+
+static int locked(void)
+{
+	char *all = map(8 * PAGE, PROT_READ | PROT_WRITE), *lazy;
+	long size;
+
+	JOB_SETUP(all != MAP_FAILED && !mlock(all, 8 * PAGE));
+	JOB_SETUP(map(PAGE, PROT_NONE) != MAP_FAILED);
+	lazy = map(8 * PAGE, PROT_READ | PROT_WRITE);
+	JOB_SETUP(lazy != MAP_FAILED && !mlock2(lazy, 8 * PAGE, MLOCK_ONFAULT));
+	size = status_field(getpid(), "VmLck", 10);
+	JOB_TRY(same_maps_after_trip());
+	JOB_CHECK(status_field(getpid(), "VmLck", 10) == size && size == 64);
+	return 0;
+}
+
+TEST(mm_locked)
+{
+	EXPECT_EQ(0, roundtrip(locked));
+}
+
+static int no_reserve(void)
+{
+	char *at = mmap(NULL, 1UL << 40, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	JOB_SETUP(at != MAP_FAILED);
+	mark(at + (1UL << 39), 10);
+	JOB_TRY(same_maps_after_trip());
+	JOB_CHECK(is_marked(at + (1UL << 39), 10) && is_zero(at, 100 * PAGE));
+	return 0;
+}
+
+TEST(mm_huge_area_without_reserve)
+{
+	EXPECT_EQ(0, roundtrip(no_reserve));
+}
+
+/* ---- contents ---- */
+
+static int protections(void)
+{
+	static const int each[] = { PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC,
+				    PROT_READ | PROT_WRITE | PROT_EXEC, PROT_WRITE };
+	char *at[6];
+	int i;
+
+	for (i = 0; i < 6; i++) {
+		JOB_SETUP((at[i] = map(10 * PAGE, PROT_READ | PROT_WRITE)) != MAP_FAILED);
+		mark(at[i], 10);
+		JOB_SETUP(!mprotect(at[i], 10 * PAGE, each[i]));
+	}
+	JOB_TRY(same_maps_after_trip());
+	for (i = 0; i < 6; i++) {
+		JOB_CHECK(!mprotect(at[i], 10 * PAGE, PROT_READ));
+		JOB_CHECK(is_marked(at[i], 10));
+	}
+	return 0;
+}
+
+TEST(mm_contents_whatever_the_protection)
+{
+	EXPECT_EQ(0, roundtrip(protections));
+}
+
+/* Never touched, read only, written with zeros, written, and holes in between. */
+static int zeros_and_holes(void)
+{
+	char *at = map(1000 * PAGE, PROT_READ | PROT_WRITE);
+	volatile char c;
+	int i;
+
+	JOB_SETUP(at != MAP_FAILED);
+	for (i = 0; i < 1000; i++) {
+		if (i % 5 == 1)
+			c = at[i * PAGE];
+		if (i % 5 == 2)
+			memset(at + i * PAGE, 0, PAGE);
+		if (i % 5 == 3)
+			mark(at + i * PAGE, 1);
+		if (i % 5 == 4)
+			JOB_SETUP(!munmap(at + i * PAGE, PAGE));
+	}
+	(void)c;
+	JOB_TRY(same_maps_after_trip());
+	for (i = 0; i < 1000; i++) {
+		if (i % 5 < 3)
+			JOB_CHECK(is_zero(at + i * PAGE, PAGE));
+		if (i % 5 == 3)
+			JOB_CHECK(is_marked(at + i * PAGE, 1));
+	}
+	return 0;
+}
+
+TEST(mm_zeros_and_holes)
+{
+	EXPECT_EQ(0, roundtrip(zeros_and_holes));
+}
+
+static long resident(const char *at, size_t pages)
+{
+	static uint64_t map_bits[1 << 16];
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	long nr = 0;
+	size_t i;
+
+	if (pread(fd, map_bits, pages * 8, (uintptr_t)at / PAGE * 8) == (ssize_t)(pages * 8))
+		for (i = 0; i < pages; i++)
+			nr += map_bits[i] >> 63;
+	close(fd);
+	return nr;
+}
+
+/* What was never touched takes no memory afterwards either. */
+static int stays_sparse(void)
+{
+	char *at = map(60000 * PAGE, PROT_READ | PROT_WRITE);
+	int i;
+
+	JOB_SETUP(at != MAP_FAILED && !madvise(at, 60000 * PAGE, MADV_NOHUGEPAGE));
+	for (i = 0; i < 60000; i += 1000)
+		mark(at + i * PAGE, 1);
+	job_roundtrip();
+	JOB_CHECK(resident(at, 60000) == 60);
+	for (i = 0; i < 60000; i += 1000)
+		JOB_CHECK(is_marked(at + i * PAGE, 1));
+	return 0;
+}
+
+TEST(mm_stays_sparse)
+{
+	EXPECT_EQ(0, roundtrip(stays_sparse));
+}
+
+static int large(void)
+{
+	char *at = map(96UL << 20, PROT_READ | PROT_WRITE);
+
+	JOB_SETUP(at != MAP_FAILED);
+	mark(at, (96UL << 20) / PAGE);
+	job_roundtrip();
+	JOB_CHECK(is_marked(at, (96UL << 20) / PAGE));
+	return 0;
+}
+
+TEST(mm_large)
+{
+	EXPECT_EQ(0, roundtrip(large));
+}
+
+static int many_areas(void)
+{
+	char *at = map(4000 * PAGE, PROT_READ | PROT_WRITE);
+	int i;
+
+	JOB_SETUP(at != MAP_FAILED);
+	mark(at, 4000);
+	for (i = 0; i < 4000; i += 2)
+		JOB_SETUP(!mprotect(at + i * PAGE, PAGE, PROT_READ));
+	JOB_TRY(same_maps_after_trip());
+	JOB_CHECK(is_marked(at, 4000));
+	return 0;
+}
+
+TEST(mm_many_areas)
+{
+	EXPECT_EQ(0, roundtrip(many_areas));
+}
+
+/* ---- files ---- */
+
+static char file_data[16 * PAGE];
+
+static int make_file(void)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(file_data); i++)
+		file_data[i] = i * 13 + i / 256;
+	return write_bytes(test_path("data"), file_data, sizeof(file_data)) ? open(test_path("data"), O_RDWR) : -1;
+}
+
+/* Some pages written, some overwritten with zeros, the others still the file's. */
+static int private_file(void)
+{
+	int fd = make_file();
+	char *at = mmap(NULL, sizeof(file_data), PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+
+	JOB_SETUP(fd >= 0 && at != MAP_FAILED);
+	close(fd);
+	memset(at + 2 * PAGE, 'x', PAGE);
+	memset(at + 5 * PAGE, 0, PAGE);
+	at[7 * PAGE]++;
+	JOB_SETUP(!mprotect(at, 6 * PAGE, PROT_READ));
+	JOB_TRY(same_maps_after_trip());
+	JOB_CHECK(!memcmp(at, file_data, 2 * PAGE) && !memcmp(at + 8 * PAGE, file_data + 8 * PAGE, 8 * PAGE));
+	JOB_CHECK(at[2 * PAGE] == 'x' && at[3 * PAGE - 1] == 'x' && is_zero(at + 5 * PAGE, PAGE));
+	JOB_CHECK(at[7 * PAGE] == (char)(file_data[7 * PAGE] + 1));
+	JOB_CHECK(!memcmp(at + 7 * PAGE + 1, file_data + 7 * PAGE + 1, PAGE - 1));
+	return 0;
+}
+
+TEST(mm_private_file)
+{
+	EXPECT_EQ(0, roundtrip(private_file));
+}
+
+/* Mapped shared; what is written through it is in the file. */
+static int shared_file(void)
+{
+	int fd = make_file(), only_read = open(test_path("data"), O_RDONLY);
+	char *ro = mmap(NULL, 4 * PAGE, PROT_READ, MAP_SHARED, only_read, 2 * PAGE);
+	char *rw = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), c;
+
+	JOB_SETUP(ro != MAP_FAILED && rw != MAP_FAILED);
+	rw[3 * PAGE] = 'A';
+	JOB_TRY(same_maps_after_trip());
+	JOB_CHECK(rw[3 * PAGE] == 'A' && ro[PAGE] == 'A');
+	rw[3 * PAGE] = 'B';
+	JOB_CHECK(ro[PAGE] == 'B' && pread(fd, &c, 1, 3 * PAGE) == 1 && c == 'B');
+	JOB_CHECK(!memcmp(ro + 2 * PAGE, file_data + 4 * PAGE, 2 * PAGE));
+	return 0;
+}
+
+TEST(mm_shared_file)
+{
+	EXPECT_EQ(0, roundtrip(shared_file));
+}
+
+/* One file in many areas, each with a protection of its own. */
+static int file_in_pieces(void)
+{
+	int fd = make_file(), i;
+	char *at[48];
+
+	for (i = 0; i < 48; i++) {
+		at[i] = mmap(NULL, PAGE, i % 3 ? PROT_READ : PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, i % 16 * PAGE);
+		JOB_SETUP(at[i] != MAP_FAILED);
+	}
+	JOB_TRY(same_maps_after_trip());
+	for (i = 0; i < 48; i++)
+		JOB_CHECK(!memcmp(at[i], file_data + i % 16 * PAGE, PAGE));
+	return 0;
+}
+
+TEST(mm_file_in_pieces)
+{
+	EXPECT_EQ(0, roundtrip(file_in_pieces));
+}
+
+/* An area that reaches past the end of its file. */
+static int past_the_end(void)
+{
+	int fd;
+	char *at;
+
+	JOB_SETUP(write_file(test_path("data"), "short") && (fd = open(test_path("data"), O_RDONLY)) >= 0);
+	JOB_SETUP((at = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0)) != MAP_FAILED);
+	at[100] = 'x';
+	JOB_TRY(same_maps_after_trip());
+	JOB_CHECK(!strcmp(at, "short") && at[100] == 'x');
+	return 0;
+}
+
+TEST(mm_file_past_its_end)
+{
+	EXPECT_EQ(0, roundtrip(past_the_end));
+}
+
+/* ---- heap, stack ---- */
+
+static int heap_grows(void)
+{
+	char *at = sbrk(0), *more;
+
+	JOB_SETUP(sbrk(20 * PAGE) == at);
+	memset(at, 'h', 20 * PAGE);
+	job_roundtrip();
+	JOB_CHECK(sbrk(0) == at + 20 * PAGE && at[0] == 'h' && at[20 * PAGE - 1] == 'h');
+	more = sbrk(100 * PAGE);
+	JOB_CHECK(more == at + 20 * PAGE && is_zero(more, 100 * PAGE));
+	JOB_CHECK(sbrk(-110 * PAGE) != (void *)-1 && sbrk(0) == at + 10 * PAGE);
+	return 0;
+}
+
+TEST(mm_heap_grows_afterwards)
+{
+	EXPECT_EQ(0, roundtrip(heap_grows));
+}
+
+static __attribute__((noinline)) int use_stack(int depth)
+{
+	volatile char room[4000];
+
+	room[0] = depth;
+	room[3999] = depth;
+	return depth ? use_stack(depth - 1) + room[0] - room[3999] : 0;
+}
+
+static int stack_grows(void)
+{
+	job_roundtrip();
+	JOB_CHECK(use_stack(1500) == 0);	/* 6 of 8 MB */
+	return 0;
+}
+
+TEST(mm_stack_grows_afterwards)
+{
+	EXPECT_EQ(0, roundtrip(stack_grows));
+}
+
+static int grows_down(void)
+{
+	char *room = map(256 * PAGE, PROT_NONE), *at;
+
+	/* With the room that the kernel keeps free below it. */
+	JOB_SETUP(room != MAP_FAILED && !munmap(room, 256 * PAGE));
+	at = mmap(room + 250 * PAGE, PAGE, PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED_NOREPLACE, -1, 0);
+	JOB_SETUP(at == room + 250 * PAGE);
+	at[0] = 'g';
+	at[-(long)PAGE] = 'G';
+	JOB_TRY(same_maps_after_trip());
+	JOB_CHECK(at[0] == 'g' && at[-(long)PAGE] == 'G');
+	at[-2 * (long)PAGE] = 'x';
+	JOB_CHECK(at[-2 * (long)PAGE] == 'x');
+	return 0;
+}
+
+TEST(mm_grows_down)
+{
+	EXPECT_EQ(0, roundtrip(grows_down));
+}
+
+/* ---- huge pages ---- */
+
+static long huge_kb(void)
+{
+	char *text = read_file("/proc/self/smaps_rollup"), *at = text ? strstr(text, "AnonHugePages:") : NULL;
+
+	return at ? atol(at + 14) : -1;
+}
+
+static int huge_pages(void)
+{
+	char *room = map(5 * HUGE, PROT_READ | PROT_WRITE), *at;
+	long kb;
+
+	JOB_SETUP(room != MAP_FAILED);
+	at = (char *)(((uintptr_t)room + HUGE - 1) & ~(HUGE - 1));
+	if (madvise(at, 3 * HUGE, MADV_HUGEPAGE))
+		return job_skip("no huge pages");
+	mark(at, 3 * HUGE / PAGE);
+	kb = huge_kb();
+	if (kb < 3 * 2048)
+		return job_skip("the kernel gave no huge pages");
+	JOB_TRY(same_maps_after_trip());
+	JOB_CHECK(is_marked(at, 3 * HUGE / PAGE));
+	JOB_CHECK(huge_kb() >= 3 * 2048);
+	return 0;
+}
+
+TEST(mm_huge_pages_stay_huge)
+{
+	EXPECT_EQ(0, roundtrip(huge_pages));
+}
+
+static int small_pages(void)
+{
+	char *room = map(5 * HUGE, PROT_READ | PROT_WRITE), *at;
+
+	JOB_SETUP(room != MAP_FAILED);
+	at = (char *)(((uintptr_t)room + HUGE - 1) & ~(HUGE - 1));
+	JOB_SETUP(!madvise(at, 3 * HUGE, MADV_NOHUGEPAGE));
+	mark(at, 3 * HUGE / PAGE);
+	JOB_SETUP(huge_kb() == 0);
+	JOB_TRY(same_maps_after_trip());
+	JOB_CHECK(is_marked(at, 3 * HUGE / PAGE) && huge_kb() == 0);
+	return 0;
+}
+
+TEST(mm_small_pages_stay_small)
+{
+	EXPECT_EQ(0, roundtrip(small_pages));
+}
+
+static int thp_disabled(void)
+{
+	JOB_SETUP(!prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
+	job_roundtrip();
+	JOB_CHECK(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1);
+	return 0;
+}
+
+TEST(mm_thp_disabled)
+{
+	EXPECT_EQ(0, roundtrip(thp_disabled));
+}
+
+/* ---- vdso and the rest ---- */
+
+static int vdso(void)
+{
+	unsigned long ehdr = getauxval(AT_SYSINFO_EHDR);
+	struct timespec fast, slow;
+
+	job_roundtrip();
+	JOB_CHECK(getauxval(AT_SYSINFO_EHDR) == ehdr && !memcmp((void *)ehdr, ELFMAG, SELFMAG));
+	JOB_CHECK(!clock_gettime(CLOCK_MONOTONIC, &fast) && !syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &slow));
+	JOB_CHECK(slow.tv_sec - fast.tv_sec <= 1 && slow.tv_sec >= fast.tv_sec);
+	JOB_CHECK(sched_getcpu() >= 0);
+	return 0;
+}
+
+TEST(mm_vdso_works)
+{
+	EXPECT_EQ(0, roundtrip(vdso));
+}
+
+static int dumpable(void)
+{
+	JOB_SETUP(!prctl(PR_SET_DUMPABLE, 0));
+	JOB_SETUP(write_file("/proc/self/coredump_filter", "0x77"));
+	job_roundtrip();
+	JOB_CHECK(prctl(PR_GET_DUMPABLE) == 0);
+	JOB_CHECK(strtol(read_file("/proc/self/coredump_filter"), NULL, 16) == 0x77);
+	return 0;
+}
+
+TEST(mm_dumpable_and_core_filter)
+{
+	EXPECT_EQ(0, roundtrip(dumpable));
+}
+
+static uint64_t turns;
+
+static void *scribble(void *arg)
+{
+	uint64_t *at = arg, n;
+
+	for (n = 1;; n++) {
+		/* The whole area says the same, but for the place where the turn is. */
+		for (size_t i = 0; i < 200 * PAGE / 8; i += 64)
+			__atomic_store_n(&at[i], n, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&turns, n, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+/* Memory that is written all the time is of one moment. */
+static int busy_memory(void)
+{
+	uint64_t *at = (uint64_t *)map(200 * PAGE, PROT_READ | PROT_WRITE), last;
+	pthread_t thread;
+	int i;
+
+	JOB_SETUP(!pthread_create(&thread, NULL, scribble, at));
+	for (i = 0; i < 3; i++) {
+		last = __atomic_load_n(&turns, __ATOMIC_SEQ_CST);
+		job_roundtrip();
+		while (__atomic_load_n(&turns, __ATOMIC_SEQ_CST) < last + 2)
+			sched_yield();
+	}
+	return 0;
+}
+
+TEST(mm_busy_memory)
+{
+	EXPECT_EQ(0, roundtrip(busy_memory));
+}
+
+static void *map_and_unmap(void *arg)
+{
+	uint32_t seed = 4711;
+
+	(void)arg;
+	for (;;) {
+		size_t pages = 1 + random_next(&seed) % 50;
+		char *at = map(pages * PAGE, PROT_READ | PROT_WRITE);
+
+		if (at == MAP_FAILED)
+			continue;
+		mark(at, pages);
+		if (!is_marked(at, pages))
+			abort();
+		munmap(at, pages * PAGE);
+		__atomic_add_fetch(&turns, 1, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+static int busy_areas(void)
+{
+	pthread_t thread;
+	uint64_t last;
+	int i;
+
+	JOB_SETUP(!pthread_create(&thread, NULL, map_and_unmap, NULL));
+	for (i = 0; i < 3; i++) {
+		last = __atomic_load_n(&turns, __ATOMIC_SEQ_CST);
+		job_roundtrip();
+		while (__atomic_load_n(&turns, __ATOMIC_SEQ_CST) < last + 20)
+			sched_yield();
+	}
+	return 0;
+}
+
+TEST(mm_busy_areas)
+{
+	EXPECT_EQ(0, roundtrip(busy_areas));
+}

@@ -1,0 +1,711 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What cannot be dumped is refused with its code, and the job goes on untouched. Pipes, regular files and descriptors
+ * of the outside have theirs in their own families.
+ */
+#include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <linux/filter.h>
+#include <linux/io_uring.h>
+#include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/io.h>
+#include <sys/ioctl.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <asm/ldt.h>
+
+#include "job.h"
+
+#define PAGE 4096UL
+
+/* A job that does @setup, asks for the dump, and then finds @still. */
+#define REFUSED(name, code, setup, still)					\
+	static int job_##name(void)						\
+	{									\
+		JOB_SETUP(setup);						\
+		job_roundtrip();						\
+		JOB_CHECK(still);						\
+		return 0;							\
+	}									\
+	TEST(refuse_##name)							\
+	{									\
+		EXPECT_REFUSED(KCKPT_E_##code, job_##name);			\
+	}
+
+/* The same where not all machines can do @setup. */
+#define REFUSED_IF(name, code, setup, still)					\
+	static int job_##name(void)						\
+	{									\
+		if (!(setup))							\
+			return job_skip("cannot be set up here");		\
+		job_roundtrip();						\
+		JOB_CHECK(still);						\
+		return 0;							\
+	}									\
+	TEST(refuse_##name)							\
+	{									\
+		EXPECT_REFUSED(KCKPT_E_##code, job_##name);			\
+	}
+
+static int fd = -1;
+
+/* ---- open files of other kinds ---- */
+
+static bool is_open(void)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+static bool open_epoll(void)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int ends[2];
+
+	return (fd = epoll_create1(0)) >= 0 && !pipe(ends) && !epoll_ctl(fd, EPOLL_CTL_ADD, ends[0], &event);
+}
+
+static bool counts_on(void)
+{
+	uint64_t n;
+
+	return read(fd, &n, 8) == 8 && n == 3;
+}
+
+static bool open_timerfd(void)
+{
+	struct itimerspec spec = { .it_value.tv_sec = 1000 };
+
+	return (fd = timerfd_create(CLOCK_MONOTONIC, 0)) >= 0 && !timerfd_settime(fd, 0, &spec, NULL);
+}
+
+static bool open_signalfd(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	return (fd = signalfd(-1, &set, 0)) >= 0;
+}
+
+static int pair[2];
+
+static bool pair_talks(void)
+{
+	char c;
+
+	return read(pair[1], &c, 1) == 1 && c == 'x';
+}
+
+static bool open_fifo(void)
+{
+	return !mkfifo(test_path("fifo"), 0600) && (fd = open(test_path("fifo"), O_RDWR)) >= 0;
+}
+
+static bool open_uring(void)
+{
+	struct io_uring_params params = {};
+
+	return (fd = syscall(SYS_io_uring_setup, 4, &params)) >= 0;
+}
+
+REFUSED(eventfd, FILE_KIND, (fd = eventfd(3, 0)) >= 0, counts_on())
+REFUSED(epoll, FILE_KIND, open_epoll(), is_open())
+REFUSED(timerfd, FILE_KIND, open_timerfd(), is_open())
+REFUSED(signalfd, FILE_KIND, open_signalfd(), is_open())
+REFUSED(inotify, FILE_KIND, (fd = inotify_init1(0)) >= 0, is_open())
+REFUSED(pidfd, FILE_KIND, (fd = syscall(SYS_pidfd_open, getpid(), 0)) >= 0, is_open())
+REFUSED(unix_socket, FILE_KIND, !socketpair(AF_UNIX, SOCK_STREAM, 0, pair) && write(pair[0], "x", 1) == 1, pair_talks())
+REFUSED(udp_socket, FILE_KIND, (fd = socket(AF_INET, SOCK_DGRAM, 0)) >= 0, is_open())
+REFUSED(fifo, FILE_KIND, open_fifo(), is_open())
+REFUSED(terminal, FILE_KIND, (fd = open("/dev/ptmx", O_RDWR | O_NOCTTY)) >= 0, is_open())
+REFUSED_IF(io_uring, FILE_KIND, open_uring(), is_open())
+REFUSED(memfd, FILE_UNLINKED, (fd = memfd_create("x", 0)) >= 0 && !ftruncate(fd, 100), is_open())
+REFUSED(device, FILE_KIND, (fd = open("/dev/kmsg", O_RDONLY)) >= 0, is_open())
+/* It will not be there when it is looked for: that process is not, yet. */
+REFUSED(own_proc_file, FILE_KIND, (fd = open("/proc/self/status", O_RDONLY)) >= 0, is_open())
+REFUSED(namespace_file, FILE_KIND, (fd = open("/proc/self/ns/uts", O_RDONLY)) >= 0, is_open())
+
+/* ---- paths ---- */
+
+static bool unlinked_folder(void)
+{
+	return !mkdir(test_path("gone"), 0700) && !chdir(test_path("gone")) && !rmdir(test_path("gone"));
+}
+
+static bool unlinked_mapping(void)
+{
+	void *at;
+
+	if (!write_file(test_path("mapped"), "x") || (fd = open(test_path("mapped"), O_RDONLY)) < 0)
+		return false;
+	at = mmap(NULL, 1, PROT_READ, MAP_PRIVATE, fd, 0);
+	close(fd);
+	return at != MAP_FAILED && !unlink(test_path("mapped"));
+}
+
+REFUSED(folder_deleted, FILE_UNLINKED, unlinked_folder(), true)
+REFUSED(mapped_file_deleted, FILE_UNLINKED, unlinked_mapping(), true)
+
+static int reads_below_mount(void)
+{
+	char c;
+
+	JOB_SETUP(!mkdir(test_path("sub"), 0755) && write_file(test_path("sub/data"), "x"));
+	JOB_SETUP((fd = open(test_path("sub/data"), O_RDONLY)) >= 0);
+	job_roundtrip();
+	JOB_CHECK(read(fd, &c, 1) == 1);
+	return 0;
+}
+
+static void hide(pid_t pid)
+{
+	(void)pid;
+	ASSERT_EQ(0, mount("tmpfs", test_path("sub"), "tmpfs", 0, NULL));
+}
+
+static void unhide(pid_t pid)
+{
+	(void)pid;
+	umount2(test_path("sub"), MNT_DETACH);
+}
+
+TEST(refuse_file_hidden_by_a_mount)
+{
+	struct job_options options = { .before_dump = hide, .after_refusal = unhide };
+
+	EXPECT_REFUSED_WITH(KCKPT_E_FILE_UNREACHABLE, reads_below_mount, &options);
+}
+
+/* ---- memory ---- */
+
+static volatile char *area;
+
+static bool keeps_area(void)
+{
+	return area[0] == 'x';
+}
+
+static bool got(void *at)
+{
+	if (at == MAP_FAILED)
+		return false;
+	area = at;
+	area[0] = 'x';
+	return true;
+}
+
+static bool map_memfd(int flags)
+{
+	bool done;
+
+	fd = memfd_create("x", 0);
+	done = !ftruncate(fd, PAGE) && got(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, flags, fd, 0));
+	close(fd);
+	return done;
+}
+
+static bool map_sysv(void)
+{
+	int id = shmget(IPC_PRIVATE, PAGE, 0600);
+	bool done = id >= 0 && got(shmat(id, NULL, 0));
+
+	shmctl(id, IPC_RMID, NULL);
+	return done;
+}
+
+static bool map_huge(void)
+{
+	return write_file("/proc/sys/vm/nr_hugepages", "2") &&
+	       got(mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0));
+}
+
+static bool map_aio(void)
+{
+	static aio_context_t context;
+
+	return !syscall(SYS_io_setup, 4, &context);
+}
+
+static bool map_userfault(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	if (!got(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)))
+		return false;
+	fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	reg.range.start = (uintptr_t)area;
+	reg.range.len = PAGE;
+	return fd >= 0 && !ioctl(fd, UFFDIO_API, &api) && !ioctl(fd, UFFDIO_REGISTER, &reg);
+}
+
+static bool map_droppable(void)
+{
+	return got(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, 0x08 /* MAP_DROPPABLE */ | MAP_ANONYMOUS, -1, 0));
+}
+
+static bool set_ldt(void)
+{
+	struct user_desc desc = { .entry_number = 0, .limit = 10, .seg_32bit = 1 };
+
+	return !syscall(SYS_modify_ldt, 1, &desc, sizeof(desc));
+}
+
+#define MAP_ANY_SHARED (MAP_SHARED | MAP_ANONYMOUS)
+REFUSED(shared_anonymous_memory, VMA_KIND, got(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_ANY_SHARED, -1, 0)), keeps_area())
+REFUSED(mapped_memfd, VMA_KIND, map_memfd(MAP_SHARED), keeps_area())
+REFUSED(privately_mapped_memfd, VMA_KIND, map_memfd(MAP_PRIVATE), keeps_area())
+REFUSED(sysv_memory, VMA_KIND, map_sysv(), keeps_area())
+REFUSED_IF(huge_tlb_memory, VMA_KIND, map_huge(), keeps_area())
+REFUSED_IF(aio, VMA_KIND, map_aio(), true)
+REFUSED_IF(userfaultfd, VMA_FLAG, map_userfault(), keeps_area())
+REFUSED_IF(droppable_memory, VMA_FLAG, map_droppable(), keeps_area())
+REFUSED(memory_locked_in_future, MM_STATE, !mlockall(MCL_FUTURE), !munlockall())
+REFUSED_IF(local_descriptor_table, MM_STATE, set_ldt(), true)
+REFUSED_IF(protection_key, MM_STATE, syscall(SYS_pkey_alloc, 0, 0) > 0, true)
+
+/* ---- attributes of tasks ---- */
+
+static bool allow_all(void)
+{
+	struct sock_filter allow = { BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW };
+	struct sock_fprog program = { 1, &allow };
+
+	return !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+static bool set_batch(void)
+{
+	struct sched_param param = {};
+
+	return !sched_setscheduler(0, SCHED_BATCH, &param);
+}
+
+static bool set_affinity(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(0, &set);
+	return !sched_setaffinity(0, sizeof(set), &set);
+}
+
+static bool has_affinity(void)
+{
+	cpu_set_t set;
+
+	return !sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) == 1;
+}
+
+static bool undo_semaphore(void)
+{
+	struct sembuf op = { .sem_op = 1, .sem_flg = SEM_UNDO };
+	int id = semget(IPC_PRIVATE, 1, 0600);
+
+	return id >= 0 && !semop(id, &op, 1);
+}
+
+static bool set_tls(void)
+{
+	struct user_desc desc = { .entry_number = -1, .base_addr = 0x1000, .limit = 10, .seg_32bit = 1 };
+
+	return !syscall(SYS_set_thread_area, &desc);
+}
+
+static int tsc_mode(void)
+{
+	int mode = 0;
+
+	prctl(PR_GET_TSC, &mode);
+	return mode;
+}
+
+REFUSED(seccomp, TASK_SECCOMP, allow_all(), prctl(PR_GET_SECCOMP) == 2)
+REFUSED(no_new_privs, TASK_ATTRIBUTE, !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+REFUSED(parent_death_signal, TASK_ATTRIBUTE, !prctl(PR_SET_PDEATHSIG, SIGUSR1), true)
+REFUSED(nice, TASK_ATTRIBUTE, nice(5) == 5, nice(0) == 5)
+REFUSED(scheduling_policy, TASK_ATTRIBUTE, set_batch(), sched_getscheduler(0) == SCHED_BATCH)
+REFUSED_IF(affinity, TASK_ATTRIBUTE, sysconf(_SC_NPROCESSORS_ONLN) > 1 && set_affinity(), has_affinity())
+REFUSED(timer_slack, TASK_ATTRIBUTE, !prctl(PR_SET_TIMERSLACK, 12345), prctl(PR_GET_TIMERSLACK) == 12345)
+REFUSED(io_priority, TASK_ATTRIBUTE, !syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 1), syscall(SYS_ioprio_get, 1, 0) == (2 << 13 | 1))
+REFUSED(semaphore_undo, TASK_ATTRIBUTE, undo_semaphore(), true)
+REFUSED(process_keyring, TASK_ATTRIBUTE, syscall(SYS_keyctl, 0, -2, 1) > 0, syscall(SYS_keyctl, 0, -2, 0) > 0)
+REFUSED(other_user, TASK_CREDS, !setresuid(65534, 65534, 65534), getuid() == 65534)
+REFUSED(other_groups, TASK_CREDS, !setresgid(65534, 65534, 65534), getgid() == 65534)
+REFUSED(fewer_capabilities, TASK_CREDS, !prctl(PR_CAPBSET_DROP, 5), prctl(PR_CAPBSET_READ, 5) == 0)
+REFUSED(changed_root, TASK_ROOT, !chroot(test_folder()), true)
+REFUSED(tls_segment, CPU_STATE, set_tls(), true)
+REFUSED(io_ports, CPU_STATE, !ioperm(0x80, 1, 1), true)
+REFUSED(no_tsc, CPU_STATE, !prctl(PR_SET_TSC, PR_TSC_SIGSEGV), tsc_mode() == PR_TSC_SIGSEGV)
+
+/* ---- namespaces ---- */
+
+REFUSED(uts_namespace, TASK_NAMESPACE, !unshare(CLONE_NEWUTS), true)
+REFUSED(ipc_namespace, TASK_NAMESPACE, !unshare(CLONE_NEWIPC), true)
+REFUSED(net_namespace, TASK_NAMESPACE, !unshare(CLONE_NEWNET), true)
+REFUSED(mount_namespace, TASK_NAMESPACE, !unshare(CLONE_NEWNS), true)
+REFUSED(cgroup_namespace, TASK_NAMESPACE, !unshare(CLONE_NEWCGROUP), true)
+REFUSED(pid_namespace_of_children, TASK_NAMESPACE, !unshare(CLONE_NEWPID), true)
+REFUSED_IF(time_namespace_of_children, TASK_NAMESPACE, !unshare(0x80 /* CLONE_NEWTIME */), true)
+REFUSED_IF(user_namespace, TASK_CREDS, !unshare(CLONE_NEWUSER), true)
+
+/* ---- timers ---- */
+
+static bool set_timer(int which)
+{
+	struct itimerval value = { .it_value.tv_sec = 1000 };
+
+	return !setitimer(which, &value, NULL);
+}
+
+static bool create_timer(void)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_NONE };
+	timer_t timer;
+
+	return !timer_create(CLOCK_MONOTONIC, &event, &timer);
+}
+
+REFUSED(alarm, TASK_TIMER, !alarm(1000), alarm(0) > 900)
+REFUSED(timer_of_profiling, TASK_TIMER, set_timer(ITIMER_PROF), true)
+REFUSED(timer_of_virtual_time, TASK_TIMER, set_timer(ITIMER_VIRTUAL), true)
+REFUSED(posix_timer, TASK_TIMER, create_timer(), true)
+
+/* ---- other tasks ---- */
+
+static pid_t child;
+
+static bool fork_sleeper(void)
+{
+	child = fork();
+	if (!child)
+		for (;;)
+			pause();
+	return child > 0;
+}
+
+static bool child_is_there(void)
+{
+	return !kill(child, SIGKILL) && waitpid(child, NULL, 0) == child;
+}
+
+static bool fork_zombie(void)
+{
+	siginfo_t info;
+
+	child = fork();
+	if (!child)
+		_exit(3);
+	return child > 0 && !waitid(P_PID, child, &info, WEXITED | WNOWAIT);
+}
+
+static bool zombie_is_there(void)
+{
+	int status;
+
+	return waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 3;
+}
+
+REFUSED(process_tree, TASK_TREE, fork_sleeper(), child_is_there())
+REFUSED(zombie, TASK_CHILDREN, fork_zombie(), zombie_is_there())
+
+/* A child that lives in a cgroup below that of the job. */
+static bool fork_into_sub(void)
+{
+	char *text = read_file("/proc/self/cgroup"), *path = strchr(strrchr(text, ':'), '/');
+
+	path[strcspn(path, "\n")] = 0;
+	path = format("/sys/fs/cgroup%s/sub", path);
+	return !mkdir(path, 0755) && fork_sleeper() && write_file(format("%s/cgroup.procs", path), format("%d", child));
+}
+
+static bool sub_is_there(void)
+{
+	char *text = read_file("/proc/self/cgroup"), *path = strchr(strrchr(text, ':'), '/');
+
+	path[strcspn(path, "\n")] = 0;
+	path = format("/sys/fs/cgroup%s/sub", path);
+	if (!child_is_there())
+		return false;
+	while (rmdir(path) && errno == EBUSY)
+		sched_yield();
+	return true;
+}
+
+REFUSED(sub_cgroup, TASK_SUBCGROUP, fork_into_sub(), sub_is_there())
+
+/*
+ * A task outside that shares something: a sibling of the job, in the root cgroup, that dies with the test. It says
+ * so in the page that the job and the test share.
+ */
+static int sibling(void *arg)
+{
+	uint32_t *there = arg;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (write_file("/sys/fs/cgroup/cgroup.procs", "0"))
+		__atomic_store_n(there, 1, __ATOMIC_SEQ_CST);
+	futex_wake(there);
+	for (;;)
+		pause();
+	return 0;
+}
+
+static bool share(int what)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	uint32_t *there = (uint32_t *)job_notes();
+
+	return clone(sibling, stack + sizeof(stack), what | CLONE_PARENT | SIGCHLD, there) > 0 &&
+	       futex_wait(there, 0, 20000);
+}
+
+REFUSED(shared_memory_with_outside, TASK_SHARES, share(CLONE_VM), true)
+REFUSED(shared_descriptors_with_outside, TASK_SHARES, share(CLONE_FILES), true)
+REFUSED(shared_folder_with_outside, TASK_SHARES, share(CLONE_FS), true)
+REFUSED(shared_handlers_with_outside, TASK_SHARES, share(CLONE_VM | CLONE_SIGHAND), true)
+
+/* ---- threads in special states ---- */
+
+static uint32_t arrived, let_go;
+
+static void arrive(void)
+{
+	__atomic_store_n(&arrived, 1, __ATOMIC_SEQ_CST);
+	futex_wake(&arrived);
+}
+
+static void *unshare_and_wait(void *arg)
+{
+	if (!unshare((int)(intptr_t)arg))
+		arrive();
+	futex_wait(&let_go, 0, -1);
+	return NULL;
+}
+
+static pthread_t thread;
+
+static bool start(void *(*run)(void *), int arg)
+{
+	return !pthread_create(&thread, NULL, run, (void *)(intptr_t)arg) && futex_wait(&arrived, 0, 20000);
+}
+
+static bool finish(void)
+{
+	__atomic_store_n(&let_go, 1, __ATOMIC_SEQ_CST);
+	futex_wake(&let_go);
+	return !pthread_join(thread, NULL);
+}
+
+REFUSED(thread_with_own_descriptors, TASK_ATTRIBUTE, start(unshare_and_wait, CLONE_FILES), finish())
+REFUSED(thread_with_own_folder, TASK_ATTRIBUTE, start(unshare_and_wait, CLONE_FS), finish())
+
+/* The child of vfork() waits in our memory; its parent waits for it. */
+static void *vfork_and_wait(void *arg)
+{
+	(void)arg;
+	child = vfork();
+	if (!child) {
+		arrive();
+		futex_wait(&let_go, 0, -1);
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	return NULL;
+}
+
+REFUSED(vfork, TASK_VFORK, start(vfork_and_wait, 0), finish())
+
+/* Sleeps on a clock that stands still. */
+static void *sleep_on_cpu_clock(void *arg)
+{
+	struct timespec ts = { .tv_sec = 1000 };
+
+	(void)arg;
+	__atomic_store_n(&child, gettid(), __ATOMIC_SEQ_CST);
+	arrive();
+	clock_nanosleep(CLOCK_PROCESS_CPUTIME_ID, 0, &ts, NULL);
+	return NULL;
+}
+
+static void nothing(int sig)
+{
+	(void)sig;
+}
+
+static bool is_asleep(void)
+{
+	return wait_in_syscall(getpid(), child, SYS_clock_nanosleep);
+}
+
+static bool wake_up(void)
+{
+	signal(SIGUSR1, nothing);
+	return is_asleep() && !tgkill(getpid(), child, SIGUSR1) && !pthread_join(thread, NULL);
+}
+
+REFUSED(call_that_cannot_be_resumed, TASK_RESTART, start(sleep_on_cpu_clock, 0) && is_asleep(), wake_up())
+
+/* The first thread ends, the others go on. */
+static void *outlive(void *arg)
+{
+	char *text;
+
+	(void)arg;
+	do {
+		text = read_file(format("/proc/self/task/%d/stat", getpid()));
+	} while (text && !strstr(text, ") Z "));
+	job_roundtrip();
+	_exit(0);
+}
+
+static int leader_ends(void)
+{
+	JOB_SETUP(!pthread_create(&thread, NULL, outlive, NULL));
+	syscall(SYS_exit, 0);
+	return 1;
+}
+
+TEST(refuse_dead_leader)
+{
+	EXPECT_REFUSED(KCKPT_E_TASK_DYING, leader_ends);
+}
+
+/*
+ * In 32-bit mode, without a 32-bit program: a far jump into code below 4 GB that spins until it is let go, and jumps
+ * back to 64-bit code there, which returns.
+ */
+static void *spin_in_32_bit(void *arg)
+{
+	unsigned char *code = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	uint32_t at = (uintptr_t)code, flag = at + 256, said = at + 260, back = at + 27;
+	unsigned char text[] = { 0xc7, 0x05, 0, 0, 0, 0, 1, 0, 0, 0,	/* movl $1, said */
+				 0x83, 0x3d, 0, 0, 0, 0, 0,		/* cmpl $0, flag */
+				 0x74, 0xf7,				/* je .-7 */
+				 0xea, 0, 0, 0, 0, 0x33, 0, 0x90,	/* ljmp $0x33, $back */
+				 0x48, 0xcb };				/* lretq */
+
+	(void)arg;
+	memcpy(text + 2, &said, 4);
+	memcpy(text + 12, &flag, 4);
+	memcpy(text + 20, &back, 4);
+	memcpy(code, text, sizeof(text));
+	area = (char *)code;
+	arrive();
+	/* The stack stays where it is: nothing uses it in 32-bit mode. */
+	asm volatile("lea -128(%%rsp), %%rsp\n"
+		     "lea 1f(%%rip), %%rax\n pushq $0x33\n pushq %%rax\n"
+		     "pushq $0x23\n pushq %[code]\n lretq\n"
+		     "1: lea 128(%%rsp), %%rsp\n" :: [code] "r" ((uint64_t)at) : "rax", "memory", "cc");
+	return NULL;
+}
+
+static bool is_in_32_bit(void)
+{
+	while (!__atomic_load_n((uint32_t *)(area + 260), __ATOMIC_SEQ_CST))
+		sched_yield();
+	return true;
+}
+
+static bool leave_32_bit(void)
+{
+	__atomic_store_n((uint32_t *)(area + 256), 1, __ATOMIC_SEQ_CST);
+	return !pthread_join(thread, NULL);
+}
+
+REFUSED(mode_of_32_bit, TASK_COMPAT, start(spin_in_32_bit, 0) && is_in_32_bit(), leave_32_bit())
+
+/* ---- what others do to the job ---- */
+
+static int idle(void)
+{
+	job_roundtrip();
+	return 0;
+}
+
+static void trace(pid_t pid)
+{
+	ASSERT_EQ(0, ptrace(PTRACE_SEIZE, pid, 0, 0));
+}
+
+static void untrace(pid_t pid)
+{
+	ptrace(PTRACE_INTERRUPT, pid, 0, 0);
+	waitpid(pid, NULL, __WALL);
+	ptrace(PTRACE_DETACH, pid, 0, 0);
+}
+
+TEST(refuse_traced)
+{
+	struct job_options options = { .before_dump = trace, .after_refusal = untrace };
+
+	EXPECT_REFUSED_WITH(KCKPT_E_TASK_TRACED, idle, &options);
+}
+
+static void stop(pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGSTOP);
+	ASSERT_TRUE(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+}
+
+static void go_on(pid_t pid)
+{
+	kill(pid, SIGCONT);
+}
+
+TEST(refuse_stopped)
+{
+	struct job_options options = { .before_dump = stop, .after_refusal = go_on };
+
+	EXPECT_REFUSED_WITH(KCKPT_E_TASK_STOPPED, idle, &options);
+}
+
+/* All that is in the way is told at once. */
+static int many_reasons(void)
+{
+	JOB_SETUP(eventfd(0, 0) >= 0 && !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && create_timer());
+	job_roundtrip();
+	return 0;
+}
+
+TEST(refuse_tells_all_reasons)
+{
+	struct tool_result result;
+	struct job job;
+
+	job_start(&job, many_reasons, NULL);
+	ASSERT_EQ(JOB_WAITS, job_wait(&job));
+	result = TOOL("check", "--json", job.cgroup);
+	EXPECT_TRUE(result.status > 0);
+	EXPECT_TRUE(tool_said(&result, "FILE_KIND") && tool_said(&result, "TASK_ATTRIBUTE") && tool_said(&result, "TASK_TIMER"));
+	EXPECT_TRUE(!cgroup_is_frozen(job.cgroup));
+	job_go(&job);
+	EXPECT_EQ(0, job_end(&job));
+}
