@@ -114,7 +114,7 @@ static int chardev_info(struct kckpt_info *info)
 	info->image_minor = KCKPT_IMAGE_MINOR;
 	info->nr_families = ARRAY_SIZE(chardev_families);
 	info->flags = kckpt_untested ? KCKPT_INFO_UNTESTED : 0;
-	if (IS_ENABLED(KCKPT_FAULTS))
+	if (KCKPT_HAS_FAULTS)
 		info->flags |= KCKPT_INFO_FAULTS;
 	strscpy(info->version, KCKPT_VERSION, sizeof(info->version));
 	return 0;

@@ -13,10 +13,12 @@
 #include <linux/uaccess.h>
 
 #ifdef KCKPT_FAULTS
+#define KCKPT_HAS_FAULTS true
 bool kckpt_should_fail(void);
 void kckpt_fault_init(void);
 void kckpt_fault_exit(void);
 #else
+#define KCKPT_HAS_FAULTS false
 static inline bool kckpt_should_fail(void) { return false; }
 static inline void kckpt_fault_init(void) { }
 static inline void kckpt_fault_exit(void) { }

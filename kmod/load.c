@@ -145,10 +145,10 @@ static int load_record(struct kckpt_ctx *ctx, struct kckpt_load *load)
 {
 	const struct kckpt_record *head = &load->head;
 	size_t size = ALIGN(head->size, 8);
+	bool has_object = head->family != KCKPT_F_stream || head->kind == KCKPT_K_pages;
 	int err;
 
-	if (head->size > KCKPT_MAX_RECORD || (head->object == 0) != (head->family == KCKPT_F_stream &&
-								     head->kind != KCKPT_K_pages))
+	if (head->size > KCKPT_MAX_RECORD || !head->object == has_object)
 		return load_bad(ctx, load, "record header");
 	if (!kind_known(head->family, head->kind))
 		return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_NEWER, 0, "record %u.%u before byte %llu is unknown",
@@ -517,6 +517,6 @@ int kckpt_load_complete(struct kckpt_ctx *ctx, struct kckpt_load *load)
 		return load->err;
 	if (load->phase == KCKPT_LOAD_DONE)
 		return 0;
-	return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_TRUNCATED, 0, "it ends after %llu bytes%s", load->digest.at + load->have,
-			  load->records_done ? "" : ", within the records");
+	return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_TRUNCATED, 0, "it ends after %llu bytes%s",
+			  load->digest.at + load->have, load->records_done ? "" : ", within the records");
 }

@@ -114,7 +114,7 @@ static int fs_lookup(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct pat
 	err = kckpt_rec_only(ctx, obj, KCKPT_K_fs, &rec, sizeof(rec), &rec.cwd_len, 1, &tail);
 	if (err)
 		return err;
-	if (rec.umask & ~S_IRWXUGO)
+	if (rec.umask & ~0777)
 		return kckpt_bad_image(ctx, obj, "umask");
 	name = kckpt_rec_path(ctx, obj, tail, rec.cwd_len);
 	if (!name)

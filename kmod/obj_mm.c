@@ -441,7 +441,8 @@ static int mm_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (!kckpt_ref(ctx, obj, rec.exe, KCKPT_F_file))
 		return -EBADMSG;
 	if (rec.vdso && rec.vdso_digest != vdso_digest())
-		kckpt_fail(ctx, obj, KCKPT_E_VDSO_DIFFERS, 0, "digest 0x%llx, here 0x%llx", rec.vdso_digest, vdso_digest());
+		kckpt_fail(ctx, obj, KCKPT_E_VDSO_DIFFERS, 0, "digest 0x%llx, here 0x%llx", rec.vdso_digest,
+			   vdso_digest());
 	return mm_check_areas(ctx, obj, &rec);
 }
 

@@ -303,7 +303,8 @@ static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	memcpy(obj->where.comm, rec.comm, sizeof(rec.comm));
 	obj->where.comm[sizeof(rec.comm) - 1] = 0;
 	if (!rec.tid || rec.tid > PID_MAX_LIMIT || !task_restart_sane(&rec) ||
-	    rec.task_flags & ~(KCKPT_TASK_RESTORE_SIGMASK | KCKPT_TASK_NO_NEW_PRIVS) || rec.altstack_flags & ~(SS_DISABLE | SS_AUTODISARM) ||
+	    rec.task_flags & ~(KCKPT_TASK_RESTORE_SIGMASK | KCKPT_TASK_NO_NEW_PRIVS) ||
+	    rec.altstack_flags & ~(SS_DISABLE | SS_AUTODISARM) ||
 	    rec.robust_list >= TASK_SIZE_MAX || rec.rseq >= TASK_SIZE_MAX || rec.clear_child_tid >= TASK_SIZE_MAX)
 		return kckpt_bad_image(ctx, obj, "task record");
 	if (rec.rseq && (rec.rseq_len < 32 || !IS_ALIGNED(rec.rseq, 32)))

@@ -11,7 +11,7 @@
 #define PENDING_MAX 65536	/* more than any RLIMIT_SIGPENDING in use */
 
 /* The records of threads and processes have the same fields. */
-typedef struct kckpt_task_signal_rec pending_rec;
+#define pending_rec struct kckpt_task_signal_rec
 static_assert(sizeof(struct kckpt_task_signal_rec) == sizeof(struct kckpt_process_signal_rec));
 static_assert(sizeof(siginfo_t) == sizeof_field(pending_rec, info));
 

@@ -15,7 +15,8 @@
  *	KCKPT_IOC_KILL or KCKPT_IOC_THAW or KCKPT_IOC_RELEASE_FROZEN	-> DONE
  *	close()
  * The job is changed by none of these but the last. After any failure: close, and it runs on. THAW and
- * RELEASE_FROZEN are also good in FROZEN, all three in CAPTURED. read() never returns 0 before the image is complete: an error
+ * RELEASE_FROZEN are also good in FROZEN, all three in CAPTURED. read() never returns 0 before the image is
+ * complete: an error
  * (EIO, ETIMEDOUT, EAGAIN, ...) means that no image can be had from this session.
  *
  * A restore:
@@ -52,7 +53,7 @@
 #include <linux/types.h>
 
 #define KCKPT_DEVICE	"/dev/kckpt"
-#define KCKPT_ABI	1	/* of this header; KCKPT_IOC_INFO tells the module's. Another one is another interface. */
+#define KCKPT_ABI	1	/* of this header; KCKPT_IOC_INFO tells the module's: another one is incompatible */
 
 enum kckpt_family_id {
 	KCKPT_F_NONE = 0,

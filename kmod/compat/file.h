@@ -5,13 +5,13 @@
 #include <linux/fs.h>
 #include <linux/version.h>
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
-#include <linux/filelock.h>	/* since 5970e15dbcfe ("filelock: move file locking definitions to separate header file") (v6.3) */
+#include <linux/filelock.h>	/* part of fs.h until v6.2 */
 #endif
 
 /*
- * kckpt_file_path() - the path that the user opened. A file that overlayfs maps is the one below; until v6.7 it bore the
- * user's path, since def3ae83da02 ("fs: store real path instead of fake path in backing file f_path") it keeps
- * that aside.
+ * kckpt_file_path() - the path that the user opened. A file that overlayfs maps is the one below: at first it bore
+ * the user's path, since def3ae83da02 ("fs: store real path instead of fake path in backing file f_path") it
+ * keeps that aside.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
 static inline const struct path *kckpt_file_path(const struct file *file)
@@ -26,8 +26,8 @@ static inline const struct path *kckpt_file_path(const struct file *file)
 #endif
 
 /*
- * kckpt_file_has_owner() - F_SETOWN or F_SETSIG was used. The owner is allocated apart since 1934b212615d ("file: reclaim 24
- * bytes from f_owner") (v6.12).
+ * kckpt_file_has_owner() - F_SETOWN or F_SETSIG was used. The owner is allocated apart since 1934b212615d ("file:
+ * reclaim 24 bytes from f_owner") (v6.12).
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
 static inline bool kckpt_file_has_owner(const struct file *file)
@@ -63,6 +63,7 @@ static inline bool kckpt_lock_is(const struct file_lock *lock, const struct file
 /* kckpt_lock_context() - the locks on an inode, or NULL; the kernel's own helper is not there before v6.3. */
 static inline struct file_lock_context *kckpt_lock_context(const struct inode *inode)
 {
+	/* Pairs with the cmpxchg() in locks_get_lock_context(). */
 	return smp_load_acquire(&inode->i_flctx);
 }
 
