@@ -7,6 +7,7 @@
 #include <linux/delay.h>
 #include <linux/sched/signal.h>
 
+#include "compat/task.h"
 #include "family.h"
 #include "fault.h"
 #include "freeze.h"
@@ -187,8 +188,12 @@ int kckpt_freezer_freeze(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u
 		nap(i);
 	}
 	freezer->freeze_ns = ktime_to_ns(ktime_sub(ktime_get(), freezer->since));
-	kckpt_for_each_cgroup_task(&it, task, freezer->cgrp)
+	kckpt_for_each_cgroup_task(&it, task, freezer->cgrp) {
+		/* It says that it is frozen before it sleeps; its FPU state is in memory only after that. */
+		for (i = 0; !kckpt_is_off_cpu(task) && !time_after(jiffies, end); i++)
+			nap(i);
 		kckpt_hide_eintr(task);
+	}
 	return 0;
 }
 

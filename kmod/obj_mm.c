@@ -47,7 +47,7 @@ static const struct vma_flag {
 	u32 kckpt;
 	int advice;		/* for madvise(); 0: by other means */
 } vma_flags[] = {
-	{ VM_SHARED,		KCKPT_VMA_SHARED,	0 },
+	{ VM_MAYSHARE,		KCKPT_VMA_SHARED,	0 },
 	{ VM_GROWSDOWN,		KCKPT_VMA_GROWSDOWN,	0 },
 	{ VM_ACCOUNT,		KCKPT_VMA_ACCOUNT,	0 },
 	{ VM_NORESERVE,		KCKPT_VMA_NORESERVE,	0 },
@@ -63,8 +63,8 @@ static const struct vma_flag {
 	{ VM_MERGEABLE,		KCKPT_VMA_MERGEABLE,	MADV_MERGEABLE },
 };
 
-/* Flags that come back by themselves: from the protection, the file, or the first write. */
-#define VMA_FLAGS_IMPLIED (VM_READ | VM_WRITE | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_MAYSHARE | \
+/* Flags that come back by themselves: from the protection, the file (VM_SHARED too, if it may be written), or the first write. */
+#define VMA_FLAGS_IMPLIED (VM_READ | VM_WRITE | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_SHARED | \
 			   VM_SOFTDIRTY)
 
 static unsigned long vma_flags_known(void)

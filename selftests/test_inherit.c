@@ -10,28 +10,31 @@
 
 #include "job.h"
 
+#define IN 40
+#define OUT 41
+
 static int talks(void)
 {
 	char got[8] = "";
 
-	JOB_SETUP(write(1, "before", 6) == 6);
+	JOB_SETUP(write(OUT, "before", 6) == 6);
 	job_roundtrip();
-	JOB_CHECK(read(0, got, 5) == 5 && !memcmp(got, "input", 5));
-	JOB_CHECK(write(1, "after", 5) == 5);
+	JOB_CHECK(read(IN, got, 5) == 5 && !memcmp(got, "input", 5));
+	JOB_CHECK(write(OUT, "after", 5) == 5);
 	return 0;
 }
 
-/* Which of the job's descriptors the options hand over: the first @nr of 0, 1, 2. */
+/* The options that hand over @nr descriptors, IN and OUT. Not 0 and 1: the tool itself talks on these. */
 static struct job_options handing_over(int nr, const int *of_job, const int *of_restore)
 {
 	struct job_options options = { .nr_fds = nr, .nr_restore_fds = nr };
 	int i;
 
 	for (i = 0; i < nr; i++) {
-		options.fds[i] = (struct job_fd){ of_job[i], i };
-		options.restore_fds[i] = (struct job_fd){ of_restore[i], i };
+		options.fds[i] = (struct job_fd){ of_job[i], IN + i };
+		options.restore_fds[i] = (struct job_fd){ of_restore[i], IN + i };
 		options.dump_args[2 * i] = options.restore_args[2 * i] = "--inherit-fd";
-		options.dump_args[2 * i + 1] = options.restore_args[2 * i + 1] = format("%d", i);
+		options.dump_args[2 * i + 1] = options.restore_args[2 * i + 1] = format("%d", IN + i);
 	}
 	return options;
 }
@@ -87,9 +90,9 @@ static int talks_on_terminal(void)
 {
 	struct termios mode;
 
-	JOB_SETUP(isatty(1) && write(1, "before", 6) == 6);
+	JOB_SETUP(isatty(OUT) && write(OUT, "before", 6) == 6);
 	job_roundtrip();
-	JOB_CHECK(isatty(1) && !tcgetattr(1, &mode) && write(1, "after", 5) == 5);
+	JOB_CHECK(isatty(OUT) && !tcgetattr(OUT, &mode) && write(OUT, "after", 5) == 5);
 	return 0;
 }
 
@@ -107,9 +110,9 @@ TEST(inherit_terminal)
 /* Two descriptors of the job on one description need only one name. */
 static int talks_twice(void)
 {
-	JOB_SETUP(dup2(1, 30) == 30);
+	JOB_SETUP(dup2(OUT, 30) == 30);
 	job_roundtrip();
-	JOB_CHECK(write(1, "1", 1) == 1 && write(30, "2", 1) == 1);
+	JOB_CHECK(write(OUT, "1", 1) == 1 && write(30, "2", 1) == 1);
 	return 0;
 }
 

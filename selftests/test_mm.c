@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,7 @@ static bool is_zero(const char *at, size_t len)
 
 /* ---- what /proc tells is the same before and after ---- */
 
-static char before[1 << 20], after[1 << 20];
+static char before[8 << 20], after[8 << 20];
 
 static void read_into(char *into, const char *path)
 {
@@ -68,50 +69,86 @@ static void read_into(char *into, const char *path)
 	close(fd);
 }
 
-/* Only the lines of smaps that tell properties. */
-static void keep_flags(char *text)
+struct row {
+	unsigned long from, to, offset;
+	char perms[8], name[400], flags[200];
+};
+
+static struct row rows[2][6000];
+
+/* "sd" only tells that it was written since somebody asked. */
+static void drop_soft_dirty(char *flags)
 {
-	char *to = text, *line = text, *end;
+	char *at = strstr(flags, "sd ");
 
-	for (; (end = strchr(line, '\n')); line = end + 1) {
-		bool keep = !strncmp(line, "VmFlags:", 8) || strchr("0123456789abcdef", *line);
+	if (at)
+		memmove(at, at + 3, strlen(at + 3) + 1);
+}
 
-		if (keep) {
-			memmove(to, line, end + 1 - line);
-			to += end + 1 - line;
+/* Equal neighbours may be one area or two: whichever, here they are one. */
+static bool continues(const struct row *a, const struct row *b)
+{
+	return a->to == b->from && !strcmp(a->perms, b->perms) && !strcmp(a->name, b->name) &&
+	       !strcmp(a->flags, b->flags) && (!strchr(a->name, '/') || a->offset + (a->to - a->from) == b->offset);
+}
+
+/* The areas of smaps with their properties; returns how many. */
+static int parse_smaps(char *text, struct row *list)
+{
+	struct row row = {}, head;
+	char *line;
+	int nr = 0;
+
+	while ((line = strsep(&text, "\n"))) {
+		if (!strncmp(line, "VmFlags: ", 9)) {
+			snprintf(row.flags, sizeof(row.flags), "%s", line + 9);
+			drop_soft_dirty(row.flags);
+			if (nr && continues(&list[nr - 1], &row))
+				list[nr - 1].to = row.to;
+			else if (nr < 6000)
+				list[nr++] = row;
+			continue;
 		}
+		memset(&head, 0, sizeof(head));
+		if (sscanf(line, "%lx-%lx %7s %lx %*s %399[^\n]", &head.from, &head.to, head.perms, &head.offset,
+			   head.name) >= 4)
+			row = head;
 	}
-	*to = 0;
+	return nr;
+}
+
+static void tell_row(const char *when, const struct row *row)
+{
+	dprintf(2, "%s: %lx-%lx %s %lx %s, %s\n", when, row->from, row->to, row->perms, row->offset, row->name, row->flags);
 }
 
 static int tell_difference(void)
 {
-	char *a = before, *b = after;
+	int nr = parse_smaps(before, rows[0]), nr_after = parse_smaps(after, rows[1]), i;
 
-	if (!strcmp(before, after))
-		return 0;
-	while (*a && *b) {
-		size_t la = strcspn(a, "\n"), lb = strcspn(b, "\n");
-
-		if (la != lb || memcmp(a, b, la)) {
-			dprintf(2, "before: %.*s\nafter:  %.*s\n", (int)la, a, (int)lb, b);
-			break;
-		}
-		a += la + 1;
-		b += lb + 1;
+	for (i = 0; i < nr && i < nr_after; i++) {
+		if (!memcmp(&rows[0][i], &rows[1][i], offsetof(struct row, perms)) &&
+		    !strcmp(rows[0][i].perms, rows[1][i].perms) && !strcmp(rows[0][i].name, rows[1][i].name) &&
+		    !strcmp(rows[0][i].flags, rows[1][i].flags))
+			continue;
+		tell_row("before", &rows[0][i]);
+		tell_row("after", &rows[1][i]);
+		return 1;
 	}
-	return 1;
+	if (nr != nr_after)
+		dprintf(2, "%d areas before, %d after\n", nr, nr_after);
+	return nr != nr_after;
 }
 
+/* No area may come or go between the two looks, so all that is used is touched before. */
 static int same_maps_after_trip(void)
 {
 	memset(before, 1, sizeof(before));
 	memset(after, 1, sizeof(after));
+	memset(rows, 1, sizeof(rows));
 	read_into(before, "/proc/self/smaps");
-	keep_flags(before);
 	job_roundtrip();
 	read_into(after, "/proc/self/smaps");
-	keep_flags(after);
 	return tell_difference();
 }
 

@@ -233,6 +233,19 @@ TEST(task_personality)
 	EXPECT_EQ(0, roundtrip(personality_kept));
 }
 
+static int no_new_privs(void)
+{
+	JOB_SETUP(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	job_roundtrip();
+	JOB_CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
+	return 0;
+}
+
+TEST(task_no_new_privs)
+{
+	EXPECT_EQ(0, roundtrip(no_new_privs));
+}
+
 static char alt[16384];
 static bool was_on_alt;
 

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "runner.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define WAIT_S 20
+
+/* With a few pages, a pipe and a file, so that its image has something of everything. */
+static int count(void)
+{
+	int ends[2];
+	char *at = mmap(NULL, 20 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	at[0] = at[9 * 4096] = 1;
+	JOB_SETUP(!pipe(ends) && write(ends[1], "unread", 6) == 6);
+	JOB_SETUP(write_file(test_path("data"), "data") && open(test_path("data"), O_RDONLY) >= 0);
+	for (;;) {
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+		usleep(1000);
+	}
+	return 0;
+}
+
+void runner_start(struct job *job)
+{
+	job_start(job, count, NULL);
+	ASSERT_TRUE(runner_runs(job));
+}
+
+bool runner_runs(struct job *job)
+{
+	uint64_t before = __atomic_load_n(job_notes(), __ATOMIC_SEQ_CST);
+	double end = now() + WAIT_S;
+
+	(void)job;
+	while (now() < end) {
+		if (__atomic_load_n(job_notes(), __ATOMIC_SEQ_CST) > before + 1)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+bool runner_is_gone(struct job *job)
+{
+	double end = now() + WAIT_S;
+
+	while (now() < end) {
+		waitpid(job->pid, NULL, WNOHANG);	/* maybe a child of ours */
+		if (kill(job->pid, 0) && cgroup_is_empty(job->cgroup))
+			return !cgroup_is_frozen(job->cgroup);
+		usleep(1000);
+	}
+	return false;
+}
+
+void runner_dump(struct job *job, struct image *image)
+{
+	ASSERT_EQ(0, device_dump(job->cgroup, image, KCKPT_IOC_KILL));
+	ASSERT_TRUE(runner_is_gone(job));
+}
+
+void runner_restore(struct job *job, const struct image *image)
+{
+	int dev = device_open();
+
+	ASSERT_EQ(0, device_restore(dev, image, job->cgroup, 0));
+	close(dev);
+	ASSERT_TRUE(runner_runs(job));
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* A job that does nothing but count, in a page that the test sees: does it run, or is it gone? */
+#ifndef RUNNER_H
+#define RUNNER_H
+
+#include "device.h"
+#include "job.h"
+
+void runner_start(struct job *job);
+bool runner_runs(struct job *job);	/* its count goes on */
+bool runner_is_gone(struct job *job);	/* no task, no zombie, no frozen cgroup; waits for that */
+
+/* Without the tool; end the test when they fail. */
+void runner_dump(struct job *job, struct image *image);
+void runner_restore(struct job *job, const struct image *image);
+
+#endif
