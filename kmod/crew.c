@@ -192,6 +192,16 @@ static bool crew_doomed(const struct kckpt_crew *crew)
 	return !crew->root || crew->root->signal->flags & SIGNAL_GROUP_EXIT;
 }
 
+/* Who failed has said why, unless it was killed. */
+static int crew_why_dead(struct kckpt_session *session)
+{
+	struct kckpt_error first;
+
+	if (kckpt_report_get(&session->ctx.report, 0, &first))
+		return first.err ?: -EIO;
+	return kckpt_fail(&session->ctx, NULL, KCKPT_E_CREATE, -EINTR, "a restored task was killed");
+}
+
 /* All at the end of the stage, or the reason why not. @timeout_ms: 0 leaves that to the watchdog. */
 static int crew_wait(struct kckpt_session *session, u32 timeout_ms)
 {
@@ -208,7 +218,7 @@ static int crew_wait(struct kckpt_session *session, u32 timeout_ms)
 	if (left < 0)
 		return kckpt_fail(&session->ctx, NULL, KCKPT_E_INTERRUPTED, 0, "restore");
 	if (READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD)
-		return -EIO;	/* reported by who failed */
+		return crew_why_dead(session);
 	if (!left)
 		return kckpt_fail(&session->ctx, NULL, KCKPT_E_CREATE, -ETIMEDOUT,
 				  "the tasks were killed from outside, or did not come far enough in time");
@@ -296,7 +306,7 @@ int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 	int err;
 
 	if (!crew_set_stage(crew, KCKPT_STAGE_FINISH))
-		return -EIO;
+		return crew_why_dead(session);
 	err = crew_wait(session, timeout_ms);
 	if (err)
 		return err;
@@ -309,7 +319,7 @@ int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 	if (err)
 		return err;
 	if (!crew_set_stage(crew, KCKPT_STAGE_GO))
-		return -EIO;
+		return crew_why_dead(session);
 	return crew_freeze(session, end);
 }
 

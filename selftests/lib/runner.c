@@ -13,12 +13,13 @@
 /* With a few pages, a pipe and a file, so that its image has something of everything. */
 static int count(void)
 {
+	const char *data = test_path(format("data.%d", getpid()));
 	int ends[2];
 	char *at = mmap(NULL, 20 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	at[0] = at[9 * 4096] = 1;
 	JOB_SETUP(!pipe(ends) && write(ends[1], "unread", 6) == 6);
-	JOB_SETUP(write_file(test_path("data"), "data") && open(test_path("data"), O_RDONLY) >= 0);
+	JOB_SETUP(write_file(data, "data") && open(data, O_RDONLY) >= 0);
 	for (;;) {
 		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
 		usleep(1000);

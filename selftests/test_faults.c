@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Every point of the module that can fail (an allocation, a copy, a wait) is made to fail, one after the other. After
+ * each the job runs on, or nothing is left.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "runner.h"
+
+#define FAIL_NTH "/sys/kernel/debug/kckpt/fail_nth"
+#define MOST 20000	/* points of one dump or restore: more is an endless loop */
+
+static void need_faults(void)
+{
+	struct kckpt_info info = {};
+	int dev = device_open();
+
+	if (ioctl(dev, KCKPT_IOC_INFO, &info) || !(info.flags & KCKPT_INFO_FAULTS))
+		test_skip("the module was built without FAULTS=1");
+	close(dev);
+	if (access(FAIL_NTH, W_OK))
+		test_skip("no debugfs");
+}
+
+static void set_fault(int nth)
+{
+	ASSERT_TRUE(write_file(FAIL_NTH, format("%d", nth)));
+}
+
+/* Was the point that was to fail passed? Turns the hook off. */
+static bool fault_hit(int nth)
+{
+	int passed = atoi(read_file(FAIL_NTH));
+
+	set_fault(0);
+	return passed >= nth;
+}
+
+static int step(void)
+{
+	return test_is_long() ? 1 : 3;
+}
+
+/* Not device_open(): opening is one of the things that fail. */
+static int dump(const char *cgroup, struct image *image)
+{
+	int dev = open(KCKPT_DEVICE, O_RDWR | O_CLOEXEC), err;
+
+	if (dev < 0)
+		return errno;
+	err = device_freeze(dev, cgroup) ?: device_capture(dev) ?: device_read(dev, image) ?: device_do(dev, KCKPT_IOC_THAW);
+	close(dev);
+	return err;
+}
+
+static int restore(const char *cgroup, const struct image *image)
+{
+	int dev = open(KCKPT_DEVICE, O_RDWR | O_CLOEXEC), err;
+
+	if (dev < 0)
+		return errno;
+	err = device_restore(dev, image, cgroup, 0);
+	close(dev);
+	return err;
+}
+
+TEST_LIMIT(faults_in_a_dump, 300)
+{
+	struct image image = {};
+	int nth, failed = 0, err;
+	struct job job;
+
+	need_faults();
+	runner_start(&job);
+	for (nth = 1; nth < MOST; nth += step()) {
+		set_fault(nth);
+		err = dump(job.cgroup, &image);
+		if (!fault_hit(nth))
+			break;
+		failed += !!err;
+		if (cgroup_is_frozen(job.cgroup) || !runner_runs(&job)) {
+			test_failed(__FILE__, __LINE__, "after fault %d (error %d) the job does not run", nth, err);
+			return;
+		}
+	}
+	EXPECT_EQ(0, err);
+	EXPECT_TRUE(nth < MOST && failed > 50 / step());
+	test_say("%d points, %d of those tried made the dump fail", nth, failed);
+	/* What was dumped last was not disturbed. */
+	runner_dump(&job, &image);
+	runner_restore(&job, &image);
+}
+
+TEST_LIMIT(faults_in_a_restore, 600)
+{
+	struct image image = {};
+	int nth, failed = 0, err;
+	struct job job;
+
+	need_faults();
+	runner_start(&job);
+	runner_dump(&job, &image);
+	for (nth = 1; nth < MOST; nth += step()) {
+		set_fault(nth);
+		err = restore(job.cgroup, &image);
+		if (!fault_hit(nth))
+			break;
+		failed += !!err;
+		if (!err && !runner_runs(&job))
+			test_failed(__FILE__, __LINE__, "after fault %d the job seems restored, but does not run", nth);
+		if (!err)
+			kill(job.pid, SIGKILL);
+		if (!runner_is_gone(&job)) {
+			test_failed(__FILE__, __LINE__, "after fault %d (error %d) something is left", nth, err);
+			return;
+		}
+	}
+	EXPECT_EQ(0, err);
+	EXPECT_TRUE(nth < MOST && failed > 50 / step() && runner_runs(&job));
+	test_say("%d points, %d of those tried made the restore fail", nth, failed);
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Images that are cut or damaged are refused, wherever it is, and leave nothing. Most are tried without creating
+ * tasks, which looks at every byte all the same, some for real.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <kckpt/image.h>
+
+#include "device.h"
+#include "runner.h"
+
+static struct job job;
+static struct image image;
+
+static void make_image(void)
+{
+	runner_start(&job);
+	runner_dump(&job, &image);
+}
+
+/* Does the module refuse it? In earnest, something may be left that should not. */
+static bool is_refused(const struct image *bad, bool in_earnest, uint32_t *code)
+{
+	int dev = device_open();
+	int err = device_restore(dev, bad, in_earnest ? job.cgroup : NULL, in_earnest ? 0 : KCKPT_INSTANTIATE_DRY_RUN);
+
+	*code = device_first_code(dev);
+	close(dev);
+	if (in_earnest && !runner_is_gone(&job))
+		return false;
+	return err != 0;
+}
+
+TEST(image_whole)
+{
+	uint32_t code;
+
+	make_image();
+	EXPECT_TRUE(!is_refused(&image, false, &code));
+	EXPECT_EQ(0, code);
+	runner_restore(&job, &image);
+}
+
+/* ---- cut ---- */
+
+static bool cut_is_refused(size_t len, bool in_earnest)
+{
+	struct image cut = { image.data, len };
+	uint32_t code;
+
+	if (!is_refused(&cut, in_earnest, &code)) {
+		test_failed(__FILE__, __LINE__, "an image cut at %zu of %zu is taken", len, image.len);
+		return false;
+	}
+	return EXPECT_EQ(KCKPT_E_IMAGE_TRUNCATED, code);
+}
+
+/* Where the record after that at @at begins: pages lie behind their batch, at the next page boundary. */
+static size_t next_record(size_t at)
+{
+	const struct kckpt_record *head = (void *)(image.data + at);
+	size_t end = at + sizeof(*head) + (head->size + 7) / 8 * 8;
+	const struct kckpt_pages_rec *pages = (void *)(head + 1);
+
+	if (head->family == KCKPT_F_stream && head->kind == KCKPT_K_pages && pages->nr_data)
+		end = (end + KCKPT_PAGE_SIZE - 1) / KCKPT_PAGE_SIZE * KCKPT_PAGE_SIZE + (size_t)pages->nr_data * KCKPT_PAGE_SIZE;
+	return end;
+}
+
+TEST_LIMIT(image_cut_at_every_record, 180)
+{
+	size_t at, nr = 0;
+
+	make_image();
+	for (at = 0; at < image.len && nr < 100000; at = at ? next_record(at) : sizeof(struct kckpt_header), nr++) {
+		bool in_earnest = nr % 20 == 0;
+
+		if (!cut_is_refused(at, in_earnest) || (at && !cut_is_refused(at - 1, false)) ||
+		    !cut_is_refused(at + sizeof(struct kckpt_record), in_earnest))
+			break;
+	}
+	EXPECT_EQ(image.len, at);
+	EXPECT_TRUE(cut_is_refused(image.len - 1, true));
+	EXPECT_TRUE(nr > 50);
+	runner_restore(&job, &image);
+}
+
+TEST(image_with_more_behind_it)
+{
+	struct image longer;
+	uint32_t code;
+
+	make_image();
+	longer.data = calloc(1, image.len + 8);
+	memcpy(longer.data, image.data, image.len);
+	longer.len = image.len + 8;
+	EXPECT_TRUE(is_refused(&longer, true, &code));
+	EXPECT_EQ(KCKPT_E_IMAGE_DAMAGED, code);
+	runner_restore(&job, &image);
+}
+
+/* ---- damaged ---- */
+
+TEST_LIMIT(image_with_a_damaged_byte, 300)
+{
+	int i, nr = test_is_long() ? 50000 : 5000;
+	uint32_t seed = 4711, code;
+
+	make_image();
+	for (i = 0; i < nr; i++) {
+		/* Every other one within the records, which are the smaller part but the one that is parsed. */
+		size_t at = random_next(&seed) % (i % 2 ? image.len : 16384);
+		uint8_t mask = 1 << random_next(&seed) % 8;
+
+		image.data[at] ^= mask;
+		if (!is_refused(&image, i % 50 == 0, &code) || !code) {
+			test_failed(__FILE__, __LINE__, "byte %zu xor 0x%x: taken, or without a word", at, mask);
+			break;
+		}
+		image.data[at] ^= mask;
+	}
+	runner_restore(&job, &image);
+}
+
+/* Lengths and numbers of the records at their limits, with the digest made right again by nobody: refused at once. */
+TEST(image_with_wild_values)
+{
+	static const uint8_t wild[][8] = { { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, { 0 },
+					   { 0xff, 0xff, 0xff, 0x7f }, { 0, 0, 0, 0x80 } };
+	uint8_t kept[8];
+	uint32_t code;
+	size_t at;
+	unsigned int i;
+
+	make_image();
+	for (at = sizeof(struct kckpt_header); at < 3000; at += 8) {
+		for (i = 0; i < 4; i++) {
+			memcpy(kept, image.data + at, 8);
+			memcpy(image.data + at, wild[i], 8);
+			if (memcmp(kept, wild[i], 8) && !is_refused(&image, false, &code))
+				test_failed(__FILE__, __LINE__, "wild value %u at %zu is taken", i, at);
+			memcpy(image.data + at, kept, 8);
+		}
+	}
+	runner_restore(&job, &image);
+}
+
+/* In pieces of any size the same comes out. */
+TEST(image_in_small_pieces)
+{
+	size_t at = 0;
+	uint32_t seed = 99;
+	int dev;
+
+	make_image();
+	dev = device_open();
+	while (at < image.len) {
+		size_t part = 1 + random_next(&seed) % 3000;
+		ssize_t n = write(dev, image.data + at, part < image.len - at ? part : image.len - at);
+
+		if (n < 0 && errno == EBUSY)
+			ASSERT_EQ(0, device_instantiate(dev, job.cgroup, 0));
+		else
+			ASSERT_TRUE(n >= 0);
+		at += n > 0 ? n : 0;
+	}
+	EXPECT_EQ(0, device_commit(dev));
+	close(dev);
+	EXPECT_TRUE(runner_runs(&job));
+}
+
+TEST(image_of_something_else)
+{
+	struct image text = { (uint8_t *)format("%0500d", 1), 500 };
+	uint32_t code;
+	int dev = device_open();
+
+	EXPECT_EQ(EBADMSG, device_restore(dev, &text, NULL, KCKPT_INSTANTIATE_DRY_RUN));
+	EXPECT_EQ(KCKPT_E_IMAGE_MAGIC, device_first_code(dev));
+	close(dev);
+	make_image();
+	((struct kckpt_header *)image.data)->major++;
+	EXPECT_TRUE(is_refused(&image, false, &code));
+	EXPECT_EQ(KCKPT_E_IMAGE_NEWER, code);
+}
