@@ -63,7 +63,7 @@ static const struct vma_flag {
 	{ VM_MERGEABLE,		KCKPT_VMA_MERGEABLE,	MADV_MERGEABLE },
 };
 
-/* Flags that come back by themselves: from the protection, the file (VM_SHARED too, if it may be written), or the first write. */
+/* What comes back by itself: from the protection, the file (VM_SHARED too, if it may be written), the first write. */
 #define VMA_FLAGS_IMPLIED (VM_READ | VM_WRITE | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_SHARED | \
 			   VM_SOFTDIRTY)
 

@@ -442,9 +442,15 @@ static int restore_get_inherit(struct kckpt_ctx *ctx)
 	u32 i;
 
 	for (i = 0; i < ctx->nr_inherit; i++) {
-		ctx->inherit_files[i] = fget(ctx->inherit[i].fd);
-		/* A restored task that held a session would keep it from ever ending. */
-		if (!ctx->inherit_files[i] || kckpt_is_session(ctx->inherit_files[i]))
+		struct file *file = fget(ctx->inherit[i].fd);
+
+		/* A restored task that held a session would keep it from ever ending, and so would we. */
+		if (file && kckpt_is_session(file)) {
+			fput(file);
+			file = NULL;
+		}
+		ctx->inherit_files[i] = file;
+		if (!file)
 			return kckpt_fail(ctx, NULL, KCKPT_E_INHERIT_UNUSED, 0, "descriptor %d of the caller",
 					  ctx->inherit[i].fd);
 	}
@@ -519,8 +525,10 @@ int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commi
 	if (req->flags & ~KCKPT_COMMIT_FROZEN)
 		return -EINVAL;
 	err = session_enter(session, BIT(KCKPT_LOADING) | BIT(KCKPT_LOADED) | BIT(KCKPT_INSTANTIATED) |
-			    BIT(KCKPT_COMPLETE)) ?:
-	      kckpt_load_complete(ctx, session->load);
+			    BIT(KCKPT_COMPLETE));
+	if (err)
+		return err;
+	err = kckpt_load_complete(ctx, session->load);
 	if (!err && !(ctx->flags & KCKPT_INSTANTIATE_DRY_RUN))
 		err = kckpt_crew_finish(session, req->timeout_ms ?: DEFAULT_COMMIT_MS);
 	watchdog_stop(session);

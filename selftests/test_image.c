@@ -75,10 +75,11 @@ TEST_LIMIT(image_cut_at_every_record, 180)
 	size_t at, nr = 0;
 
 	make_image();
-	for (at = 0; at < image.len && nr < 100000; at = at ? next_record(at) : sizeof(struct kckpt_header), nr++) {
+	EXPECT_TRUE(cut_is_refused(1, true));
+	for (at = sizeof(struct kckpt_header); at < image.len && nr < 100000; at = next_record(at), nr++) {
 		bool in_earnest = nr % 20 == 0;
 
-		if (!cut_is_refused(at, in_earnest) || (at && !cut_is_refused(at - 1, false)) ||
+		if (!cut_is_refused(at, in_earnest) || !cut_is_refused(at - 1, false) ||
 		    !cut_is_refused(at + sizeof(struct kckpt_record), in_earnest))
 			break;
 	}

@@ -84,14 +84,23 @@ static inline bool kckpt_has_sem_undo(const struct task_struct *task)
  * kckpt_is_off_cpu() - does @task neither run nor want to? Since 152e11f6df29 ("sched/fair: Implement delayed dequeue")
  * (v6.12) one that sleeps may stay in the queue for a while.
  */
-static inline bool kckpt_is_off_cpu(struct task_struct *task)
-{
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
-	bool queued = READ_ONCE(task->on_rq) && !READ_ONCE(task->se.sched_delayed);
+static inline bool kckpt_is_queued(const struct task_struct *task)
+{
+	return READ_ONCE(task->on_rq) && !READ_ONCE(task->se.sched_delayed);
+}
 #else
-	bool queued = READ_ONCE(task->on_rq);
+static inline bool kckpt_is_queued(const struct task_struct *task)
+{
+	return READ_ONCE(task->on_rq);
+}
 #endif
 
+static inline bool kckpt_is_off_cpu(struct task_struct *task)
+{
+	bool queued = kckpt_is_queued(task);
+
+	/* Pairs with finish_task(): what the task wrote before it left the CPU is seen. */
 	return !queued && !smp_load_acquire(&task->on_cpu);
 }
 

@@ -69,8 +69,12 @@ void runner_dump(struct job *job, struct image *image)
 void runner_restore(struct job *job, const struct image *image)
 {
 	int dev = device_open();
+	int err = device_restore(dev, image, job->cgroup, 0);
 
-	ASSERT_EQ(0, device_restore(dev, image, job->cgroup, 0));
+	if (err) {
+		test_say("restore: error %d, %s", err, error_name(device_first_code(dev)));
+		test_give_up();
+	}
 	close(dev);
 	ASSERT_TRUE(runner_runs(job));
 }

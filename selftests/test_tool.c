@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The command: killed at any moment, without disk, reader, rights, module, cgroup, or with other files than before. */
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "job.h"
+#include "runner.h"
+
+static bool no_leftovers(const char *folder)
+{
+	const char *listing = test_path("listing");
+
+	/* Temporary files of the tool bear its name. */
+	return system(format("ls -A %s | grep -c 'image\\|tmp' > %s", folder, listing)) != -1 &&
+	       atoi(read_file(listing)) == 0;
+}
+
+/* ---- killed ---- */
+
+static int trips(void)
+{
+	return test_is_long() ? 200 : 40;
+}
+
+/* Of a whole run, in seconds; the moments of the kills are spread over that. */
+static double measure(const char *const *argv)
+{
+	double from = now();
+
+	ASSERT_EQ(0, tool_run(argv).status);
+	return now() - from;
+}
+
+static void kill_after(pid_t pid, double seconds)
+{
+	usleep(seconds * 1e6);
+	kill(pid, SIGKILL);
+	wait_exit(pid, 20000);
+}
+
+TEST_LIMIT(tool_killed_during_a_dump, 300)
+{
+	const char *image = test_path("image");
+	uint32_t seed = 1;
+	double whole;
+	struct job job;
+	int i;
+
+	runner_start(&job);
+	whole = measure((const char *const[]){ "dump", "--leave-running", "--max-pause", "0", "-o", image, job.cgroup, NULL });
+	for (i = 0; i < trips(); i++) {
+		const char *argv[] = { "dump", "--leave-running", "--max-pause", "0", "-o", image, job.cgroup, NULL };
+
+		kill_after(tool_start(argv, NULL, 0), whole * (random_next(&seed) % 1000) / 1000);
+		if (!runner_runs(&job) || cgroup_is_frozen(job.cgroup)) {
+			test_failed(__FILE__, __LINE__, "killed %d times, and the job does not run", i + 1);
+			return;
+		}
+		/* What is there is whole: it gets its name last. */
+		if (!access(image, F_OK))
+			EXPECT_EQ(0, TOOL("verify", image).status);
+	}
+}
+
+/* Either all is there and runs, or nothing. */
+static bool there_or_gone(struct job *job, const char *pidfile)
+{
+	if (!access(pidfile, F_OK) && runner_runs(job)) {
+		kill(job->pid, SIGKILL);
+		unlink(pidfile);
+	}
+	unlink(pidfile);
+	return runner_is_gone(job);
+}
+
+TEST_LIMIT(tool_killed_during_a_restore, 300)
+{
+	const char *image = test_path("image"), *pidfile = test_path("pid");
+	const char *argv[] = { "restore", "--detach", "--pidfile", pidfile, "--cgroup", NULL, image, NULL };
+	uint32_t seed = 2;
+	double whole;
+	struct job job;
+	int i;
+
+	runner_start(&job);
+	argv[5] = job.cgroup;
+	ASSERT_EQ(0, TOOL("dump", "-o", image, job.cgroup).status);
+	wait_exit(job.pid, 20000);
+	whole = measure(argv);
+	ASSERT_TRUE(there_or_gone(&job, pidfile));
+	for (i = 0; i < trips(); i++) {
+		kill_after(tool_start(argv, NULL, 0), whole * (random_next(&seed) % 1000) / 1000);
+		if (!there_or_gone(&job, pidfile)) {
+			test_failed(__FILE__, __LINE__, "killed %d times, and something is left", i + 1);
+			return;
+		}
+	}
+	ASSERT_EQ(0, TOOL("restore", "--detach", "--cgroup", job.cgroup, image).status);
+	EXPECT_TRUE(runner_runs(&job));
+}
+
+/* Where the tool stands still: its reader takes nothing. */
+static pid_t dump_into_stuck_pipe(struct job *job, int *reader)
+{
+	const char *argv[] = { "dump", "--json", "-o", "-", job->cgroup, NULL };
+	struct job_fd out = { -1, 1 };
+	double end = now() + 20;
+	int ends[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe2(ends, O_CLOEXEC));
+	fcntl(ends[1], F_SETPIPE_SZ, 4096);
+	out.from = ends[1];
+	pid = tool_start(argv, &out, 1);
+	close(ends[1]);
+	*reader = ends[0];
+	while (!cgroup_is_frozen(job->cgroup) && now() < end)
+		usleep(1000);
+	ASSERT_TRUE(wait_in_syscall(pid, pid, SYS_write));
+	return pid;
+}
+
+TEST(tool_interrupted)
+{
+	static const int each[] = { SIGINT, SIGTERM, SIGHUP, SIGKILL };
+	struct job job;
+	int i, reader, status;
+	pid_t pid;
+
+	runner_start(&job);
+	for (i = 0; i < 4; i++) {
+		pid = dump_into_stuck_pipe(&job, &reader);
+		kill(pid, each[i]);
+		status = wait_exit(pid, 20000);
+		EXPECT_TRUE(status > 0);
+		close(reader);
+		EXPECT_TRUE(runner_runs(&job) && !cgroup_is_frozen(job.cgroup));
+	}
+}
+
+TEST(tool_without_a_reader)
+{
+	char part[1000];
+	struct job job;
+	int reader;
+	pid_t pid;
+
+	runner_start(&job);
+	pid = dump_into_stuck_pipe(&job, &reader);
+	EXPECT_EQ(sizeof(part), read(reader, part, sizeof(part)));
+	close(reader);
+	struct tool_result result = tool_end(pid);
+	EXPECT_TRUE(result.status > 0 && tool_said(&result, "READER_GONE"));
+	EXPECT_TRUE(runner_runs(&job));
+}
+
+/* ---- no room ---- */
+
+TEST(tool_without_room)
+{
+	const char *folder = test_path("small");
+	struct tool_result result;
+	struct job job;
+
+	runner_start(&job);
+	ASSERT_TRUE(!mkdir(folder, 0755) && !mount("tmpfs", folder, "tmpfs", 0, "size=64k"));
+	result = TOOL("dump", "--json", "-o", format("%s/image", folder), job.cgroup);
+	EXPECT_TRUE(result.status > 0 && tool_said(&result, "DISK_FULL"));
+	EXPECT_TRUE(runner_runs(&job) && no_leftovers(folder));
+	umount(folder);
+}
+
+TEST(tool_without_a_folder)
+{
+	struct tool_result result;
+	struct job job;
+
+	runner_start(&job);
+	result = TOOL("dump", "--json", "-o", test_path("missing/image"), job.cgroup);
+	EXPECT_TRUE(result.status > 0 && tool_said(&result, "FILE_CREATE"));
+	EXPECT_TRUE(runner_runs(&job));
+}
+
+/* ---- cgroups ---- */
+
+static bool fails_with(struct tool_result result, const char *code)
+{
+	if (result.status > 0 && tool_said(&result, code))
+		return true;
+	test_say("status %d: %s", result.status, result.text);
+	return false;
+}
+
+TEST(tool_wrong_cgroups)
+{
+	const char *image = test_path("image"), *empty = test_new_cgroup();
+
+	EXPECT_TRUE(fails_with(TOOL("dump", "--json", "-o", image, "/sys/fs/cgroup/none-of-that-name"), "CGROUP_MISSING"));
+	EXPECT_TRUE(fails_with(TOOL("dump", "--json", "-o", image, "/tmp"), "NOT_CGROUP"));
+	EXPECT_TRUE(fails_with(TOOL("dump", "--json", "-o", image, empty), "CGROUP_EMPTY"));
+	EXPECT_TRUE(fails_with(TOOL("dump", "--json", "-o", image, "--pid", "999999"), "PROCESS_MISSING"));
+	ASSERT_TRUE(write_file(format("%s/cgroup.procs", empty), "0"));
+	EXPECT_TRUE(fails_with(TOOL("dump", "--json", "-o", image, empty), "CGROUP_HAS_TOOL"));
+	ASSERT_TRUE(write_file("/sys/fs/cgroup/cgroup.procs", "0"));
+	EXPECT_TRUE(access(image, F_OK));
+}
+
+TEST(tool_restores_into_a_busy_cgroup)
+{
+	const char *image = test_path("image");
+	struct job job, other;
+
+	runner_start(&job);
+	ASSERT_EQ(0, TOOL("dump", "-o", image, job.cgroup).status);
+	wait_exit(job.pid, 20000);
+	runner_start(&other);
+	EXPECT_TRUE(fails_with(TOOL("restore", "--json", "--detach", "--files", "changed", "--cgroup",
+				   other.cgroup, image), "CGROUP_NOT_EMPTY"));
+	EXPECT_TRUE(runner_runs(&other) && runner_is_gone(&job));
+}
+
+/* ---- rights ---- */
+
+TEST(tool_without_rights)
+{
+	struct job job;
+	pid_t pid;
+
+	runner_start(&job);
+	pid = fork();
+	if (!pid) {
+		struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+		struct __user_cap_data_struct none[2] = {};
+		int cap;
+
+		for (cap = 0; cap < 64; cap++)
+			prctl(PR_CAPBSET_DROP, cap);
+		syscall(SYS_capset, &head, none);
+		_exit(!fails_with(TOOL("dump", "--json", "-o", test_path("image"), job.cgroup), "NOT_PERMITTED"));
+	}
+	EXPECT_EQ(0, wait_exit(pid, 60000));
+	EXPECT_TRUE(runner_runs(&job));
+}
+
+/* ---- other files than before ---- */
+
+static int run_copy(void)
+{
+	execl(test_path("sleep"), "sleep", "1000", NULL);
+	return JOB_SETUP_FAILED;
+}
+
+static void start_copy(struct job *job)
+{
+	size_t len;
+	char *program = read_bytes("/bin/sleep", &len);
+
+	ASSERT_TRUE(program && write_bytes(test_path("sleep"), program, len) && !chmod(test_path("sleep"), 0755));
+	job_start(job, run_copy, NULL);
+	ASSERT_TRUE(wait_in_syscall(job->pid, job->pid, SYS_clock_nanosleep));
+}
+
+TEST(tool_program_changed)
+{
+	const char *image = test_path("image");
+	struct job job;
+
+	start_copy(&job);
+	ASSERT_EQ(0, TOOL("dump", "-o", image, job.cgroup).status);
+	wait_exit(job.pid, 20000);
+	ASSERT_EQ(0, truncate(test_path("sleep"), 10000));
+	EXPECT_TRUE(fails_with(TOOL("restore", "--json", "--detach", "--cgroup", job.cgroup, image), "FILE_CHANGED"));
+	EXPECT_TRUE(fails_with(TOOL("restore", "--json", "--dry-run", image), "FILE_CHANGED"));
+	unlink(test_path("sleep"));
+	EXPECT_TRUE(fails_with(TOOL("restore", "--json", "--detach", "--cgroup", job.cgroup, image), "FILE_MISSING"));
+	EXPECT_TRUE(runner_is_gone(&job));
+}
+
+TEST(tool_waits_for_the_restored_job)
+{
+	const char *image = test_path("image");
+	const char *argv[] = { "restore", image, NULL };
+	struct tool_result result;
+	struct job job;
+	pid_t tool;
+
+	start_copy(&job);
+	ASSERT_EQ(0, TOOL("dump", "-o", image, job.cgroup).status);
+	wait_exit(job.pid, 20000);
+	tool = tool_start(argv, NULL, 0);
+	while (kill(job.pid, 0) || !wait_in_syscall(job.pid, job.pid, SYS_clock_nanosleep))
+		usleep(1000);
+	kill(tool, SIGTERM);	/* passed on */
+	result = tool_end(tool);
+	EXPECT_EQ(128 + SIGTERM, result.status);
+}
+
+/* ---- the module ---- */
+
+TEST(tool_without_module)
+{
+	const char *module = getenv("KCKPT_KO");
+	struct job job;
+
+	if (!module)
+		test_skip("KCKPT_KO does not tell where the module is");
+	runner_start(&job);
+	ASSERT_EQ(0, system("rmmod kckpt"));
+	EXPECT_TRUE(fails_with(TOOL("dump", "--json", "-o", test_path("image"), job.cgroup), "MODULE_MISSING"));
+	EXPECT_TRUE(fails_with(TOOL("features", "--json"), "MODULE_MISSING"));
+	ASSERT_EQ(0, system(format("insmod %s", module)));
+	EXPECT_EQ(0, TOOL("features").status);
+	EXPECT_TRUE(runner_runs(&job));
+}
+
+/* A session keeps the module; nothing else does. */
+TEST(tool_module_cannot_go_during_a_session)
+{
+	struct job job;
+	int reader;
+	pid_t pid;
+
+	runner_start(&job);
+	pid = dump_into_stuck_pipe(&job, &reader);
+	EXPECT_TRUE(system("rmmod kckpt 2>/dev/null") != 0);
+	kill(pid, SIGKILL);
+	wait_exit(pid, 20000);
+	EXPECT_TRUE(runner_runs(&job));
+}
+
+/* ---- nothing leaks ---- */
+
+static const char *const caches[] = { "task_struct", "mm_struct", "files_cache", "signal_cache", "sighand_cache",
+				      "vm_area_struct", "filp", "pid", "fs_cache", "cred_jar" };
+
+static long objects(const char *cache)
+{
+	char *text = read_file("/proc/slabinfo"), *at = text ? strstr(text, format("\n%s ", cache)) : NULL;
+	long nr = at ? atol(at + strlen(cache) + 2) : -1;
+
+	free(text);
+	return nr;
+}
+
+static void settle(void)
+{
+	sync();
+	write_file("/proc/sys/vm/drop_caches", "3");
+	usleep(300000);	/* what RCU frees, and partly filled slabs of each CPU */
+}
+
+static void many_trips(struct job *job, int nr)
+{
+	struct image image = {};
+
+	while (nr--) {
+		runner_dump(job, &image);
+		runner_restore(job, &image);
+	}
+	free(image.data);
+}
+
+TEST_LIMIT(tool_leaks_nothing, 180)
+{
+	const int nr = 100;
+	long before[10], grown;
+	struct job job;
+	unsigned int i;
+
+	runner_start(&job);
+	many_trips(&job, 20);
+	settle();
+	for (i = 0; i < 10; i++)
+		before[i] = objects(caches[i]);
+	many_trips(&job, nr);
+	settle();
+	for (i = 0; i < 10; i++) {
+		grown = objects(caches[i]) - before[i];
+		test_say("%s: %ld, %+ld", caches[i], before[i], grown);
+		/* One per trip would be a leak; slabs that are not full make less noise than that. */
+		EXPECT_TRUE(before[i] < 0 || grown < (!strcmp(caches[i], "vm_area_struct") ? 4 * nr : nr * 9 / 10));
+	}
+}
