@@ -67,7 +67,8 @@ static int restore(const char *cgroup, const struct image *image)
 
 	if (dev < 0)
 		return errno;
-	err = device_restore(dev, image, cgroup, 0);
+	/* A run of it before may have changed the page that it shares with us. */
+	err = device_restore(dev, image, cgroup, KCKPT_INSTANTIATE_FILES_CHANGED);
 	close(dev);
 	return err;
 }
