@@ -18,6 +18,7 @@
 #include "holders.h"
 #include "ksym.h"
 
+#define PIPE_RECORD	(1u << 20)	/* bytes in one record */
 #define PIPE_MAX_SLOTS (1u << 20)	/* 4 GiB, more than root can ask for */
 
 static struct pipe_inode_info *pipe_of(const struct kckpt_object *obj)
@@ -93,7 +94,7 @@ struct pipe_bytes {
 	struct kckpt_object *obj;
 	u8 *data;
 	size_t len;
-	u32 nr_records;
+	u32 nr_records, nr_slots;
 };
 
 /* One record of what was gathered; without @write they are only counted. */
@@ -107,25 +108,29 @@ static int pipe_flush(struct pipe_bytes *bytes, bool packet, bool write)
 	if (write)
 		err = kckpt_put(bytes->ctx, bytes->obj, KCKPT_K_pipe_data, &rec, sizeof(rec), bytes->data, bytes->len);
 	bytes->nr_records++;
+	bytes->nr_slots += DIV_ROUND_UP(bytes->len, PAGE_SIZE);
 	bytes->len = 0;
 	return err;
 }
 
+/* A buffer is at most a page, but one spliced from a socket may be many. */
 static int pipe_gather(struct pipe_bytes *bytes, struct pipe_inode_info *pipe, struct pipe_buffer *buf, bool write)
 {
 	bool packet = buf->flags & PIPE_BUF_FLAG_PACKET;
-	int err = 0;
+	size_t at, part;
+	int err = packet ? pipe_flush(bytes, false, write) : 0;
 
-	if (packet)
-		err = pipe_flush(bytes, false, write);
 	if (!err)
 		err = pipe_buf_confirm(pipe, buf);
-	if (err)
-		return err;
-	if (write)
-		memcpy(bytes->data + bytes->len, page_address(buf->page) + buf->offset, buf->len);
-	bytes->len += buf->len;
-	return packet || bytes->len >= (1 << 20) ? pipe_flush(bytes, packet, write) : 0;
+	for (at = 0; at < buf->len && !err; at += part) {
+		part = min_t(size_t, buf->len - at, PIPE_RECORD - bytes->len);
+		if (write)
+			memcpy(bytes->data + bytes->len, page_address(buf->page) + buf->offset + at, part);
+		bytes->len += part;
+		if (bytes->len == PIPE_RECORD)
+			err = pipe_flush(bytes, packet, write);
+	}
+	return !err && packet ? pipe_flush(bytes, true, write) : err;
 }
 
 /* Under pipe->mutex. */
@@ -134,7 +139,7 @@ static int pipe_walk(struct pipe_bytes *bytes, struct pipe_inode_info *pipe, boo
 	unsigned int slot;
 	int err = 0;
 
-	bytes->nr_records = 0;
+	bytes->nr_records = bytes->nr_slots = 0;
 	for (slot = pipe->tail; slot != pipe->head && !err; slot++)
 		err = pipe_gather(bytes, pipe, &pipe->bufs[slot & (pipe->ring_size - 1)], write);
 	return err ?: pipe_flush(bytes, false, write);
@@ -145,15 +150,19 @@ static int pipe_dump_locked(struct kckpt_ctx *ctx, struct kckpt_object *obj, str
 	struct pipe_inode_info *pipe = pipe_of(obj);
 	struct kckpt_pipe_rec rec = { .max_usage = pipe->max_usage };
 
-	return pipe_walk(bytes, pipe, false) ?:
-	       (rec.nr_data = bytes->nr_records, kckpt_put(ctx, obj, KCKPT_K_pipe, &rec, sizeof(rec), NULL, 0)) ?:
-	       pipe_walk(bytes, pipe, true);
+	int err = pipe_walk(bytes, pipe, false);
+
+	if (err)
+		return err;
+	rec.nr_data = bytes->nr_records;
+	/* What was spliced in may be more than the ring holds in pages of its own. */
+	rec.max_usage = max(rec.max_usage, roundup_pow_of_two(bytes->nr_slots ?: 1));
+	return kckpt_put(ctx, obj, KCKPT_K_pipe, &rec, sizeof(rec), NULL, 0) ?: pipe_walk(bytes, pipe, true);
 }
 
 static int pipe_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	/* A record goes out when it has a MiB; one more buffer fits behind that. */
-	struct pipe_bytes bytes = { .ctx = ctx, .obj = obj, .data = kckpt_alloc((1 << 20) + PAGE_SIZE) };
+	struct pipe_bytes bytes = { .ctx = ctx, .obj = obj, .data = kckpt_alloc(PIPE_RECORD) };
 	struct pipe_inode_info *pipe = pipe_of(obj);
 	int err;
 
@@ -257,8 +266,8 @@ static int pipe_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	obj->made = ends[0];
 	obj->made2 = ends[1];
 	size = kckpt_should_fail() ? -EPERM : kcall(pipe_fcntl)(ends[1], F_SETPIPE_SZ, rec.max_usage * PAGE_SIZE);
-	if (size < 0)
-		return kckpt_fail(ctx, obj, KCKPT_E_CREATE, size, "pipe of %u pages", rec.max_usage);
+	if (size < rec.max_usage * PAGE_SIZE)
+		return kckpt_fail(ctx, obj, KCKPT_E_CREATE, size < 0 ? size : -EPERM, "pipe of %u pages", rec.max_usage);
 	return pipe_fill(ctx, obj, ends[1]);
 }
 

@@ -39,13 +39,24 @@ static void process_release(struct kckpt_object *obj)
 
 struct kckpt_object *kckpt_intern_process(struct kckpt_ctx *ctx, struct task_struct *task)
 {
-	struct kckpt_where where = kckpt_where(task->group_leader, ctx->pidns, -1);
-	struct kckpt_object *obj = kckpt_intern(ctx, KCKPT_F_process, task->signal, &where);
+	struct task_struct *leader = NULL;
+	struct kckpt_object *obj;
+	struct kckpt_where where;
 
-	if (!IS_ERR(obj) && !obj->made) {
-		get_task_struct(task->group_leader);
-		obj->made = task->group_leader;
+	rcu_read_lock();
+	if (pid_alive(task)) {
+		leader = task->group_leader;
+		get_task_struct(leader);
 	}
+	rcu_read_unlock();
+	if (!leader)
+		return ERR_PTR(kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, 0, "it was killed"));
+	where = kckpt_where(leader, ctx->pidns, -1);
+	obj = kckpt_intern(ctx, KCKPT_F_process, task->signal, &where);
+	if (!IS_ERR(obj) && !obj->made)
+		obj->made = leader;
+	else
+		put_task_struct(leader);
 	return obj;
 }
 
@@ -53,7 +64,8 @@ static const char *process_timers(const struct signal_struct *signal)
 {
 	if (kckpt_has_posix_timers(signal))
 		return "a POSIX timer (timer_create)";
-	if (hrtimer_active(&signal->real_timer))
+	/* One that has just fired is set up again when its signal is taken. */
+	if (hrtimer_active(&signal->real_timer) || signal->it_real_incr)
 		return "ITIMER_REAL (setitimer, alarm)";
 	if (signal->it[CPUCLOCK_PROF].expires || signal->it[CPUCLOCK_VIRT].expires)
 		return "ITIMER_PROF or ITIMER_VIRTUAL (setitimer)";
@@ -115,6 +127,8 @@ static int process_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_TIMER, 0, "%s", timer);
 	if (process_has_children(leader))
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_CHILDREN, 0, "");
+	if (leader->signal->leader && leader->signal->tty)
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_ATTRIBUTE, 0, "a controlling terminal of its own session");
 	if (leader->exit_signal != SIGCHLD)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_ATTRIBUTE, 0, "an exit signal other than SIGCHLD");
 	if (leader->exit_state)
@@ -130,6 +144,20 @@ static bool is_first_process(struct kckpt_ctx *ctx, const struct kckpt_object *o
 		if (other->family == KCKPT_F_process)
 			return other == obj;
 	return true;
+}
+
+static unsigned int process_sighand_users(struct task_struct *leader)
+{
+	struct sighand_struct *sighand;
+	unsigned int users = 0;
+	unsigned long flags;
+
+	sighand = kcall(__lock_task_sighand)(leader, &flags);
+	if (sighand) {
+		users = refcount_read(&sighand->count);
+		unlock_task_sighand(leader, &flags);
+	}
+	return users;
 }
 
 /* What the threads share must be shared by all of them, and by nobody else. */
@@ -153,22 +181,26 @@ static int process_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (get_nr_threads(leader) != obj->seen)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_SUBCGROUP, 0, "%d threads, %u of them in the cgroup",
 			   get_nr_threads(leader), obj->seen);
-	if (refcount_read(&leader->sighand->count) > obj->seen)
+	if (process_sighand_users(leader) > obj->seen)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_SHARES, 0, "signal handlers (CLONE_SIGHAND)");
 	return 0;
 }
 
 static int process_put_actions(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *leader)
 {
+	struct sighand_struct *sighand;
 	struct k_sigaction ka;
+	unsigned long flags;
 	int sig, err = 0;
 
 	for (sig = 1; sig <= _NSIG && !err; sig++) {
 		struct kckpt_action_rec rec = { .signo = sig };
 
-		spin_lock_irq(&leader->sighand->siglock);
-		ka = leader->sighand->action[sig - 1];
-		spin_unlock_irq(&leader->sighand->siglock);
+		sighand = kcall(__lock_task_sighand)(leader, &flags);
+		if (!sighand)
+			return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "it was killed");
+		ka = sighand->action[sig - 1];
+		unlock_task_sighand(leader, &flags);
 		rec.handler = (unsigned long)ka.sa.sa_handler;
 		rec.sa_flags = ka.sa.sa_flags;
 		rec.restorer = (unsigned long)ka.sa.sa_restorer;
@@ -339,7 +371,7 @@ static int process_lift_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return 0;
 }
 
-static int process_set_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+static int process_set_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *task)
 {
 	const struct kckpt_rec *rec;
 	struct kckpt_limit_rec limit;
@@ -352,7 +384,7 @@ static int process_set_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		if (err)
 			return err;
 		want = (struct rlimit){ limit.cur, limit.max };
-		err = kckpt_should_fail() ? -EPERM : kcall(do_prlimit)(current, limit.resource, &want, NULL);
+		err = kckpt_should_fail() ? -EPERM : kcall(do_prlimit)(task, limit.resource, &want, NULL);
 		if (err)
 			return kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "limit %u", limit.resource);
 	}
@@ -479,8 +511,18 @@ static int process_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 	return process_rec(ctx, obj, &rec) ?:
 	       kckpt_mm_finish(ctx, kckpt_objtab_get(&ctx->objs, rec.mm)) ?:
-	       process_set_limits(ctx, obj) ?:
 	       kckpt_queue_pending(ctx, obj, KCKPT_K_process_signal, PIDTYPE_TGID);
+}
+
+int kckpt_process_seal(struct kckpt_ctx *ctx, struct task_struct *root)
+{
+	struct kckpt_object *obj;
+	int err = 0;
+
+	kckpt_for_each_object(&ctx->objs, obj)
+		if (obj->family == KCKPT_F_process && !err)
+			err = process_set_limits(ctx, obj, root);
+	return err;
 }
 
 int kckpt_thread_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)

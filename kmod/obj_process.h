@@ -19,4 +19,7 @@ int kckpt_process_build(struct kckpt_ctx *ctx, struct kckpt_thread *leader);
 /* kckpt_thread_finish() - in every thread, when the pages are in; the leader does the process' part, too. */
 int kckpt_thread_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread);
 
+/* kckpt_process_seal() - when all threads are finished: limits, which their finishing must not run into. */
+int kckpt_process_seal(struct kckpt_ctx *ctx, struct task_struct *root);
+
 #endif

@@ -43,12 +43,16 @@ static const struct rhashtable_params objtab_params = {
 
 int kckpt_objtab_init(struct kckpt_objtab *tab)
 {
+	int err;
+
 	xa_init(&tab->by_id);
 	INIT_LIST_HEAD(&tab->list);
 	mutex_init(&tab->make_lock);
 	tab->nr = 0;
 	tab->rec_bytes = 0;
-	return kckpt_should_fail() ? -ENOMEM : rhashtable_init(&tab->by_ptr, &objtab_params);
+	err = kckpt_should_fail() ? -ENOMEM : rhashtable_init(&tab->by_ptr, &objtab_params);
+	tab->ready = !err;
+	return err;
 }
 
 static void object_free(struct kckpt_object *obj)
@@ -83,6 +87,9 @@ void kckpt_objtab_free(struct kckpt_objtab *tab)
 {
 	struct kckpt_object *obj, *next;
 
+	if (!tab->ready)
+		return;
+	tab->ready = false;
 	/* Last in, first out: what was met later may hang on what was met before. */
 	list_for_each_entry_safe_reverse(obj, next, &tab->list, node) {
 		object_free(obj);

@@ -51,6 +51,7 @@ struct kckpt_objtab {
 	u64 nr;
 	struct mutex make_lock;		/* restored tasks make shared objects one at a time; outside of everything */
 	size_t rec_bytes;
+	bool ready;
 };
 
 int kckpt_objtab_init(struct kckpt_objtab *tab);

@@ -68,13 +68,28 @@ static int batch_pte(struct batch_find *find, unsigned long addr, pte_t pte)
 	return 0;
 }
 
-static int batch_huge(struct batch_find *find, unsigned long addr, pmd_t pmd)
+/* The walk came back to the middle of what has become a huge page since. */
+static int batch_huge_rest(struct batch_find *find, unsigned long addr, unsigned long end, struct page *head)
+{
+	struct page *page = head + ((addr & ~HPAGE_PMD_MASK) >> PAGE_SHIFT);
+
+	for (; addr < end; addr += PAGE_SIZE, page++) {
+		if (batch_add(find, addr, page))
+			return BATCH_FULL;
+		get_page(page);
+	}
+	return 0;
+}
+
+static int batch_huge(struct batch_find *find, unsigned long addr, unsigned long end, pmd_t pmd)
 {
 	struct kckpt_batch *batch = find->batch;
 	struct page *head = pmd_page(pmd);
 
 	if (!PageAnon(head))
 		return 0;	/* the huge zero page, or page cache */
+	if (!IS_ALIGNED(addr, HPAGE_PMD_SIZE))
+		return batch_huge_rest(find, addr, end, head);
 	find->next = addr;
 	if (batch->nr_data)
 		return BATCH_FULL;	/* has a batch of its own */
@@ -101,7 +116,7 @@ static int batch_pmd(pmd_t *pmd, unsigned long addr, unsigned long end, struct m
 	struct batch_find *find = walk->private;
 	spinlock_t *ptl = pmd_lock(walk->mm, pmd);
 	pmd_t val = *pmd;
-	pte_t *start, *pte;
+	pte_t *pte;
 	int ret = 0;
 
 	if (pmd_none(val)) {
@@ -109,22 +124,25 @@ static int batch_pmd(pmd_t *pmd, unsigned long addr, unsigned long end, struct m
 		return 0;
 	}
 	if (pmd_trans_huge(val) || !pmd_present(val) || pmd_devmap(val)) {
-		ret = pmd_present(val) ? batch_huge(find, addr, val) : batch_huge_swapped(find, addr, end);
+		ret = pmd_present(val) ? batch_huge(find, addr, end, val) : batch_huge_swapped(find, addr, end);
 		spin_unlock(ptl);
 		return ret;
 	}
-	spin_unlock(ptl);
 
 	/*
-	 * A table of private pages is only taken away under mmap_lock for writing, which we exclude; it may have
-	 * been put in place of a huge page in between, but not the other way round.
+	 * A table with private pages in it is only taken away under mmap_lock for writing, which we exclude. One without
+	 * may go at any time: it is freed by RCU, and the look at the entry tells. There was nothing in it for us.
 	 */
-	ptl = pte_lockptr(walk->mm, &val);
-	start = pte = pte_offset_kernel(&val, addr);
-	spin_lock(ptl);
-	for (; addr < end && !ret; addr += PAGE_SIZE, pte++)
-		ret = batch_pte(find, addr, *pte);
+	rcu_read_lock();
 	spin_unlock(ptl);
+	ptl = pte_lockptr(walk->mm, &val);
+	pte = pte_offset_kernel(&val, addr);
+	spin_lock(ptl);
+	if (pmd_same(val, READ_ONCE(*pmd)))
+		for (; addr < end && !ret; addr += PAGE_SIZE, pte++)
+			ret = batch_pte(find, addr, *pte);
+	spin_unlock(ptl);
+	rcu_read_unlock();
 	return ret;
 }
 

@@ -15,6 +15,7 @@
 static_assert(sizeof(struct kckpt_task_signal_rec) == sizeof(struct kckpt_process_signal_rec));
 static_assert(sizeof(siginfo_t) == sizeof_field(pending_rec, info));
 
+/* Under siglock. */
 static u32 pending_count(const struct sigpending *pending)
 {
 	const struct sigqueue *q;
@@ -23,6 +24,33 @@ static u32 pending_count(const struct sigpending *pending)
 	list_for_each_entry(q, &pending->list, list)
 		nr++;
 	return nr;
+}
+
+u64 kckpt_pending_print(struct task_struct *task)
+{
+	const struct signal_struct *signal = task->signal;
+	unsigned long flags;
+	u64 print;
+
+	if (!kcall(__lock_task_sighand)(task, &flags))
+		return 0;
+	print = pending_count(&task->pending) + ((u64)pending_count(&signal->shared_pending) << 24);
+	print = print * 0x9e3779b97f4a7c15ULL + task->pending.signal.sig[0];
+	print = print * 0x9e3779b97f4a7c15ULL + signal->shared_pending.signal.sig[0];
+	unlock_task_sighand(task, &flags);
+	return print;
+}
+
+static u32 pending_room(struct task_struct *task, struct sigpending *pending)
+{
+	unsigned long flags;
+	u32 nr = 0;
+
+	if (kcall(__lock_task_sighand)(task, &flags)) {
+		nr = pending_count(pending);
+		unlock_task_sighand(task, &flags);
+	}
+	return min_t(u32, nr + _NSIG, PENDING_MAX);
 }
 
 /* Fills @recs with room for @room; returns how many there are, or -EAGAIN if they are too many. */
@@ -69,8 +97,8 @@ static int pending_snapshot(struct task_struct *task, struct sigpending *pending
 int kckpt_put_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind, struct task_struct *task,
 		      struct sigpending *pending)
 {
-	/* Unlocked and so only a guess; all kinds of bare signals on top. */
-	u32 i, room = min_t(u32, pending_count(pending) + _NSIG, PENDING_MAX);
+	/* Room for what is there now, and for every signal without a queue entry. */
+	u32 i, room = pending_room(task, pending);
 	pending_rec *recs = kckpt_alloc(room * sizeof(*recs));
 	int nr, err = 0;
 
