@@ -10,6 +10,7 @@
 #include "fault.h"
 #include "freeze.h"
 #include "ksym.h"
+#include "obj_task.h"
 #include "session.h"
 
 #define CAPTURE_MAX_TASKS 1000000
@@ -24,6 +25,7 @@ static int capture_task(struct kckpt_ctx *ctx, struct task_struct *task)
 	if (IS_ERR(obj))
 		return PTR_ERR(obj);
 	obj->value = READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw);
+	obj->signals = kckpt_pending_print(task);
 	return ++ctx->nr_tasks > CAPTURE_MAX_TASKS ?
 	       kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, -E2BIG, "more than %u tasks", CAPTURE_MAX_TASKS) : 0;
 }
@@ -119,10 +121,51 @@ int kckpt_capture_verify(struct kckpt_ctx *ctx)
 		task = (struct task_struct *)obj->ptr;
 		if (READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw) != obj->value || task->flags & PF_EXITING)
 			return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "the task ran");
+		if (kckpt_pending_print(task) != obj->signals)
+			return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "a signal came");
 	}
 	kckpt_for_each_cgroup_task(&it, task, ctx->cgrp)
 		nr++;
 	return nr == ctx->nr_tasks ? 0 : kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, 0, "the cgroup has other tasks");
+}
+
+/* Those of our tasks that are still alive. */
+static u32 capture_alive(struct kckpt_ctx *ctx, bool kill)
+{
+	struct kckpt_object *obj;
+	struct task_struct *task;
+	u32 alive = 0;
+
+	kckpt_for_each_object(&ctx->objs, obj) {
+		task = (struct task_struct *)obj->ptr;
+		if (obj->family != KCKPT_F_task || READ_ONCE(task->exit_state))
+			continue;
+		if (kill)
+			send_sig(SIGKILL, task, 1);
+		alive++;
+	}
+	return alive;
+}
+
+int kckpt_capture_kill(struct kckpt_ctx *ctx, u32 timeout_ms)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
+	unsigned int i;
+	int err;
+
+	/* Thawing and moving tasks need this lock, too: what is verified is what dies. A frozen task obeys SIGKILL. */
+	mutex_lock(kdata(cgroup_mutex));
+	err = kckpt_capture_verify(ctx);
+	if (!err)
+		capture_alive(ctx, true);
+	mutex_unlock(kdata(cgroup_mutex));
+	for (i = 0; !err && capture_alive(ctx, false); i++) {
+		if (time_after(jiffies, end))
+			err = kckpt_fail(ctx, NULL, KCKPT_E_KILL_TIMEOUT, 0, "");
+		else
+			kckpt_nap(i);
+	}
+	return err;
 }
 
 int kckpt_capture(struct kckpt_ctx *ctx, struct kckpt_save *save, bool check_only)

@@ -151,6 +151,12 @@ static int process_main(void *arg)
 	return thread_end(thread, err);
 }
 
+/* Clone refuses while a signal is pending, and wants the call to be begun anew; ours cannot be. */
+static int crew_clone_error(int err)
+{
+	return err == -ERESTARTNOINTR ? -EINTR : err;
+}
+
 int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *task, u32 tid)
 {
 	struct kckpt_thread *thread = thread_alloc(session, task);
@@ -167,7 +173,7 @@ int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *
 
 	if (!thread)
 		return kckpt_fail(&session->ctx, task, KCKPT_E_NO_MEMORY, 0, "thread");
-	pid = kckpt_should_fail() ? -EAGAIN : kcall(kernel_clone)(&args);
+	pid = kckpt_should_fail() ? -EAGAIN : crew_clone_error(kcall(kernel_clone)(&args));
 	if (pid >= 0)
 		return 0;
 	thread_free(thread);
@@ -187,11 +193,6 @@ static bool crew_arrived(struct kckpt_crew *crew)
 	return there;
 }
 
-static bool crew_doomed(const struct kckpt_crew *crew)
-{
-	return !crew->root || crew->root->signal->flags & SIGNAL_GROUP_EXIT;
-}
-
 /* Who failed has said why, unless it was killed. */
 static int crew_why_dead(struct kckpt_session *session)
 {
@@ -200,6 +201,11 @@ static int crew_why_dead(struct kckpt_session *session)
 	if (kckpt_report_get(&session->ctx.report, 0, &first))
 		return first.err ?: -EIO;
 	return kckpt_fail(&session->ctx, NULL, KCKPT_E_CREATE, -EINTR, "a restored task was killed");
+}
+
+static bool crew_doomed(const struct kckpt_crew *crew)
+{
+	return !crew->root || crew->root->signal->flags & SIGNAL_GROUP_EXIT;
 }
 
 /* All at the end of the stage, or the reason why not. @timeout_ms: 0 leaves that to the watchdog. */
@@ -230,6 +236,8 @@ static int crew_check_place(struct kckpt_session *session)
 {
 	bool there;
 
+	if (!session->crew.root)
+		return crew_why_dead(session);
 	rcu_read_lock();
 	there = task_dfl_cgroup(session->crew.root) == session->freezer.cgrp;
 	rcu_read_unlock();
@@ -270,7 +278,7 @@ int kckpt_crew_start(struct kckpt_session *session, int cgroup, u64 *create_ns)
 	args.fn_arg = thread;
 	crew->root_pid = kckpt_should_fail() ? -EAGAIN : kcall(kernel_clone)(&args);
 	if (crew->root_pid < 0) {
-		err = crew->root_pid;
+		err = crew_clone_error(crew->root_pid);
 		thread_free(thread);
 		return kckpt_fail(&session->ctx, process, err == -EEXIST ? KCKPT_E_PID_TAKEN : KCKPT_E_CREATE, err,
 				  "process %d", want);
@@ -296,6 +304,10 @@ static int crew_freeze(struct kckpt_session *session, unsigned long end)
 			return kckpt_fail(&session->ctx, NULL, KCKPT_E_FREEZE_TIMEOUT, 0, "restored tasks");
 		usleep_range(50, 100);
 	}
+	/* An empty cgroup counts as frozen, too. */
+	if (READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD || crew_doomed(crew) ||
+	    !cgroup_is_populated(freezer->cgrp))
+		return kckpt_fail(&session->ctx, NULL, KCKPT_E_JOB_MOVED, 0, "killed before the commit");
 	return 0;
 }
 
@@ -311,6 +323,9 @@ int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 	if (err)
 		return err;
 	kckpt_mm_seal(&session->ctx);
+	err = kckpt_process_seal(&session->ctx, crew->root);
+	if (err)
+		return err;
 	/* Before anybody runs: an end of a pipe that we still hold would keep others from seeing its end. */
 	kckpt_objtab_release_made(&session->ctx.objs);
 	if (task_work_pending(current))
@@ -327,11 +342,11 @@ void kckpt_crew_reap(struct kckpt_crew *crew)
 {
 	unsigned long end = jiffies + 10 * HZ;
 
+	/* The leader can only be waited for when the last of its threads is gone. */
 	while (!time_after(jiffies, end)) {
-		if (!READ_ONCE(crew->live) && (!crew->root || READ_ONCE(crew->root->exit_state)))
+		if (!READ_ONCE(crew->live) &&
+		    (!crew->root || kcall(kernel_wait4)(crew->root_pid, NULL, WNOHANG | __WALL, NULL)))
 			break;
 		usleep_range(100, 500);
 	}
-	if (crew->root)
-		kcall(kernel_wait4)(crew->root_pid, NULL, WNOHANG | __WALL, NULL);
 }

@@ -87,6 +87,7 @@ static bool eintr_may_restart(struct task_struct *task)
 	return !restarted_before;
 }
 
+/* Under siglock. */
 static bool has_deliverable_signal(struct task_struct *task)
 {
 	sigset_t pending;
@@ -96,18 +97,32 @@ static bool has_deliverable_signal(struct task_struct *task)
 	return !sigisemptyset(&pending);
 }
 
+/* Parked: whoever thaws it meanwhile, it takes siglock before it looks at its registers again. */
+static bool eintr_parked(struct task_struct *task, const struct pt_regs *regs)
+{
+	return task->frozen && task->jobctl & JOBCTL_TRAP_FREEZE && regs->cs == __USER_CS;
+}
+
+static void eintr_hide(struct task_struct *task, struct pt_regs *regs)
+{
+	enum eintr_wait wait;
+
+	if (!eintr_parked(task, regs) || regs->ax != -EINTR || (long)regs->orig_ax < 0 || has_deliverable_signal(task))
+		return;
+	wait = eintr_wait(regs);
+	if (wait == EINTR_INFINITE || (wait == EINTR_FINITE && eintr_may_restart(task)))
+		regs->ax = -ERESTARTNOHAND;
+}
+
 void kckpt_hide_eintr(struct task_struct *task)
 {
-	struct pt_regs *regs;
-	enum eintr_wait wait;
+	unsigned long flags;
 
 	if (!try_get_task_stack(task))
 		return;
-	regs = task_pt_regs(task);
-	if (task->frozen && regs->ax == -EINTR && (long)regs->orig_ax >= 0 && !has_deliverable_signal(task)) {
-		wait = eintr_wait(regs);
-		if (wait == EINTR_INFINITE || (wait == EINTR_FINITE && eintr_may_restart(task)))
-			regs->ax = -ERESTARTNOHAND;
+	if (kcall(__lock_task_sighand)(task, &flags)) {
+		eintr_hide(task, task_pt_regs(task));
+		unlock_task_sighand(task, &flags);
 	}
 	kcall(put_task_stack)(task);
 }

@@ -142,7 +142,7 @@ bool kckpt_freezer_is_frozen(const struct kckpt_freezer *freezer)
 }
 
 /* Short naps at first: a few tasks are there within a millisecond. */
-static void nap(unsigned int i)
+void kckpt_nap(unsigned int i)
 {
 	if (i < 100)
 		usleep_range(50, 100);
@@ -185,13 +185,13 @@ int kckpt_freezer_freeze(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u
 			kckpt_freezer_thaw(freezer);
 			return kckpt_error_errno(KCKPT_E_FREEZE_TIMEOUT);
 		}
-		nap(i);
+		kckpt_nap(i);
 	}
 	freezer->freeze_ns = ktime_to_ns(ktime_sub(ktime_get(), freezer->since));
 	kckpt_for_each_cgroup_task(&it, task, freezer->cgrp) {
 		/* It says that it is frozen before it sleeps; its FPU state is in memory only after that. */
 		for (i = 0; !kckpt_is_off_cpu(task) && !time_after(jiffies, end); i++)
-			nap(i);
+			kckpt_nap(i);
 		kckpt_hide_eintr(task);
 	}
 	return 0;
@@ -218,33 +218,4 @@ void kckpt_freezer_give(struct kckpt_freezer *freezer)
 u64 kckpt_freezer_pause_ns(const struct kckpt_freezer *freezer)
 {
 	return freezer->since ? ktime_to_ns(ktime_sub(ktime_get(), freezer->since)) : freezer->pause_ns;
-}
-
-/* Those that are still alive get a SIGKILL, which a frozen task obeys. Returns how many there are. */
-static u32 kill_tasks(struct cgroup *cgrp)
-{
-	struct css_task_iter it;
-	struct task_struct *task;
-	u32 alive = 0;
-
-	kckpt_for_each_cgroup_task(&it, task, cgrp) {
-		if (READ_ONCE(task->exit_state))
-			continue;
-		send_sig(SIGKILL, task, 1);
-		alive++;
-	}
-	return alive;
-}
-
-int kckpt_freezer_kill(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u32 timeout_ms)
-{
-	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
-	unsigned int i;
-
-	for (i = 0; kill_tasks(freezer->cgrp); i++) {
-		if (time_after(jiffies, end))
-			return kckpt_fail(ctx, NULL, KCKPT_E_KILL_TIMEOUT, 0, "");
-		nap(i);
-	}
-	return 0;
 }

@@ -44,8 +44,8 @@ void kckpt_freezer_give(struct kckpt_freezer *freezer);
 bool kckpt_freezer_is_frozen(const struct kckpt_freezer *freezer);
 u64 kckpt_freezer_pause_ns(const struct kckpt_freezer *freezer);
 
-/* kckpt_freezer_kill() - end every task and wait for that. */
-int kckpt_freezer_kill(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u32 timeout_ms);
+/* kckpt_nap() - between two looks at tasks that take their time; longer from the hundredth on. */
+void kckpt_nap(unsigned int i);
 
 /* kckpt_for_each_cgroup_task() - tasks of the cgroup itself; a reference is held in the loop only. */
 #define kckpt_for_each_cgroup_task(it, task, cgrp)				\

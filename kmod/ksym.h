@@ -61,6 +61,7 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(kernel_wait4,		stream,	"reap what a failed restore leaves")			\
 	X(find_get_task_by_vpid, stream, "tell whether a pid is taken")				\
 	X(task_work_run,	stream,	"let go of the caller's files at once")			\
+	X(task_call_func,	task,	"look at a task that cannot wake up meanwhile")		\
 	X(put_task_stack,	stream,	"look at the registers of a task that may die")		\
 	X(ptrace_may_access,	stream,	"ask whether the caller may look into a task")		\
 	X(__lock_task_sighand,	process, "read pending signals")				\
@@ -109,6 +110,8 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(do_no_restart_syscall,	task,	"resume nothing")				\
 	X(do_restart_poll,		task,	"resume a poll")				\
 	X(shmem_file_operations,	shmem,	"tell shared memory from any other file")	\
+	X(landlock_initialized,		cred,	"see confinement")				\
+	X(landlock_blob_sizes,		cred,	"see confinement")				\
 	X(sysctl_nr_open,		files,	"know the highest descriptor")			\
 	X(pipefifo_fops,		pipe,	"tell a pipe from any other file")
 

@@ -135,6 +135,7 @@ static struct kckpt_object *load_object(struct kckpt_ctx *ctx, struct kckpt_load
 		return head->family == obj->family ? obj : NULL;
 	if (head->object != ctx->objs.nr + 1)
 		return NULL;
+	ctx->objs.rec_bytes += sizeof(*obj);
 	obj = kckpt_objtab_add(&ctx->objs, head->family, NULL);
 	load->last = obj;
 	return obj;

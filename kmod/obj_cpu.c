@@ -69,6 +69,8 @@ static const char *cpu_unsupported(struct task_struct *task, const struct pt_reg
 		return "I/O port permissions";
 	if (test_tsk_thread_flag(task, TIF_NOTSC) || test_tsk_thread_flag(task, TIF_NOCPUID))
 		return "a disabled TSC or CPUID";
+	if (task->group_leader->thread.fpu.perm.__state_perm & XFEATURE_MASK_USER_DYNAMIC)
+		return "AMX permission (arch_prctl)";
 	if (kckpt_has_shadow_stack(task))
 		return "a shadow stack";
 	return NULL;

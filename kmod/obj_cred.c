@@ -3,10 +3,11 @@
  * Credentials, of each thread: ids, groups, capabilities, securebits. Ids are as the caller's user namespace sees them.
  * Restored rights never exceed those of the caller of restore.
  *
- * Refused: another user namespace than the caller's, thread and process keyrings.
+ * Refused: another user namespace than the caller's, Landlock domains, thread and process keyrings.
  * Not saved: session keyring and security labels (the restorer's).
  */
 #include <linux/cred.h>
+#include <linux/lsm_hooks.h>
 #include <linux/mm.h>
 #include <linux/sched/user.h>
 #include <linux/securebits.h>
@@ -57,12 +58,23 @@ static u32 *cred_groups(const struct cred *cred)
 	return groups;
 }
 
+/* A domain of Landlock is a pointer in the part of the credentials that belongs to it; none is NULL. */
+static bool cred_has_landlock(const struct cred *cred)
+{
+	const struct lsm_blob_sizes *sizes = kdata(landlock_blob_sizes);
+
+	return *(const bool *)kdata(landlock_initialized) && cred->security &&
+	       *(void **)(cred->security + sizes->lbs_cred);
+}
+
 static int cred_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	const struct cred *cred = obj->ptr;
 
 	if (cred->user_ns != current_user_ns())
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_NAMESPACE, 0, "user namespace");
+	if (cred_has_landlock(cred))
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_ATTRIBUTE, 0, "a Landlock domain");
 #ifdef CONFIG_KEYS
 	if (cred->thread_keyring || cred->process_keyring)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_ATTRIBUTE, 0, "a thread or process keyring");
@@ -140,6 +152,8 @@ static int cred_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		return err;
 	if (!cred_ids_valid(&rec, groups) || rec.securebits & ~(SECURE_ALL_BITS | SECURE_ALL_LOCKS))
 		return kckpt_bad_image(ctx, obj, "credentials");
+	if (cred_has_landlock(current_cred()))
+		kckpt_fail(ctx, obj, KCKPT_E_CALLER_CONFINED, 0, "a Landlock domain");
 	if (!cred_caps_allowed(&rec, current_cred()))
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "capabilities");
 	if (!cred_ids_allowed(&rec))

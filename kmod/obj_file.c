@@ -6,7 +6,7 @@
  * A file that was named with --inherit-fd is not described; the restorer hands over another in its place.
  *
  * Refused: kinds that no family claims, O_PATH, signal owners (F_SETOWN), leases and locks.
- * Not saved: readahead state and fadvise() hints, errors of writing back that nobody has asked for yet, sharing of
+ * Not saved: the credentials it was opened with (the restorer's), readahead state and fadvise() hints, errors of writing back that nobody has asked for yet, sharing of
  * the offset with a process outside.
  */
 #include <linux/fcntl.h>
@@ -15,6 +15,10 @@
 #include "compat/file.h"
 #include "family.h"
 #include "fault.h"
+
+/* What F_GETFL may tell of a file that we open again. */
+#define FILE_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
+		    O_NOFOLLOW | O_NOATIME)
 
 static void file_put(void *ptr)
 {
@@ -69,6 +73,8 @@ static const char *file_unsupported(const struct file *file)
 		return "O_PATH";
 	if (file->f_flags & FASYNC)
 		return "O_ASYNC";
+	if ((file->f_flags & O_ACCMODE) == O_ACCMODE)
+		return "access mode 3";
 	if (kckpt_file_has_owner(file))
 		return "a signal owner (F_SETOWN, F_SETSIG)";
 	if (file_has_lock(file))
@@ -118,7 +124,7 @@ static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	struct file *file = (struct file *)obj->ptr;
 	const struct kckpt_inherit *in = file_inherited(ctx, file);
 	struct kckpt_file_rec rec = {
-		.open_flags = file->f_flags & ~(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY),
+		.open_flags = file->f_flags & FILE_FLAGS,
 		.file_flags = (file->f_mode & FMODE_READ ? KCKPT_FILE_READ : 0) |
 			      (file->f_mode & FMODE_WRITE ? KCKPT_FILE_WRITE : 0),
 	};
@@ -169,16 +175,24 @@ static int file_check_inherit(struct kckpt_ctx *ctx, struct kckpt_object *obj, c
 	return 0;
 }
 
+/* What was opened to be read or written is so again; 3, for ioctl() alone, is not supported. */
+static bool file_mode_agrees(const struct kckpt_file_rec *rec)
+{
+	u32 mode = rec->open_flags & O_ACCMODE, flags = rec->file_flags & (KCKPT_FILE_READ | KCKPT_FILE_WRITE);
+
+	return (mode == O_RDONLY && flags == KCKPT_FILE_READ) || (mode == O_WRONLY && flags == KCKPT_FILE_WRITE) ||
+	       (mode == O_RDWR && flags == (KCKPT_FILE_READ | KCKPT_FILE_WRITE));
+}
+
 static int file_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	const u32 never = O_CREAT | O_EXCL | O_TRUNC | O_PATH | FASYNC;
 	struct kckpt_object *target;
 	struct kckpt_file_rec rec;
 	int err = file_rec(ctx, obj, &rec);
 
 	if (err)
 		return err;
-	if (rec.pos < 0 || rec.open_flags & never ||
+	if (rec.pos < 0 || rec.open_flags & ~FILE_FLAGS || !file_mode_agrees(&rec) ||
 	    rec.file_flags & ~(KCKPT_FILE_INHERIT | KCKPT_FILE_READ | KCKPT_FILE_WRITE))
 		return kckpt_bad_image(ctx, obj, "open file");
 	if (rec.file_flags & KCKPT_FILE_INHERIT)

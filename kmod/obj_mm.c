@@ -185,6 +185,10 @@ static int vma_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct v
 		snprintf(flags, sizeof(flags), "flags 0x%lx", extra);
 		vma_refuse(ctx, obj, vma, KCKPT_E_VMA_FLAG, vma_flag_name(extra) ?: flags);
 	}
+#ifdef CONFIG_NUMA
+	if (vma->vm_policy)
+		vma_refuse(ctx, obj, vma, KCKPT_E_VMA_FLAG, "a NUMA memory policy (mbind)");
+#endif
 	if (kind == VMA_ANON)
 		return 0;
 	return PTR_ERR_OR_ZERO(kckpt_intern_file(ctx, get_file(vma->vm_file), &obj->where));
@@ -423,7 +427,8 @@ static bool mm_fields_sane(const struct kckpt_mm_rec *rec)
 		if (addr[i] > TASK_SIZE_MAX)
 			return false;
 	return rec->start_code <= rec->end_code && rec->start_data <= rec->end_data && rec->start_brk <= rec->brk &&
-	       rec->arg_start <= rec->arg_end && rec->env_start <= rec->env_end && rec->dumpable <= 2 &&
+	       IS_ALIGNED(rec->mmap_base, PAGE_SIZE) && rec->mmap_base >= (1UL << 20) &&
+	       rec->mmap_base < TASK_SIZE_MAX && rec->arg_start <= rec->arg_end && rec->env_start <= rec->env_end && rec->dumpable <= 2 &&
 	       !(rec->mm_flags & ~KCKPT_MM_THP_DISABLED) && rec->core_filter < BIT(MMF_DUMP_FILTER_BITS) &&
 	       !(rec->membarrier & ~commands) && rec->auxv_len <= sizeof_field(struct mm_struct, saved_auxv);
 }
@@ -610,6 +615,20 @@ static void mm_reset_thp_advice(void)
 	mmap_write_unlock(mm);
 }
 
+static bool mm_area_locked(const struct kckpt_vma_rec *rec)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	VMA_ITERATOR(it, mm, rec->start);
+	bool locked = true;
+
+	mmap_read_lock(mm);
+	for_each_vma_range(it, vma, rec->end)
+		locked &= !!(vma->vm_flags & VM_LOCKED);
+	mmap_read_unlock(mm);
+	return locked;
+}
+
 static int mm_advise(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma)
 {
 	struct pt_regs regs = { .di = vma->start, .si = vma->end - vma->start };
@@ -624,7 +643,10 @@ static int mm_advise(struct kckpt_ctx *ctx, struct kckpt_object *obj, const stru
 	}
 	if (!err && vma->vma_flags & KCKPT_VMA_LOCKED) {
 		regs.dx = vma->vma_flags & KCKPT_VMA_LOCKONFAULT ? MLOCK_ONFAULT : 0;
-		err = kckpt_should_fail() ? -ENOMEM : kcall(__x64_sys_mlock2)(&regs);
+		err = kckpt_should_fail() ? -EPERM : kcall(__x64_sys_mlock2)(&regs);
+		/* Locked but not to be populated: no access, or behind the end of a file. So it was before. */
+		if (err == -ENOMEM && mm_area_locked(vma))
+			err = 0;
 	}
 	return err ? kckpt_fail(ctx, obj, KCKPT_E_VMA_MAP, err, "advice or lock of 0x%llx-0x%llx", vma->start,
 				vma->end) : 0;

@@ -16,11 +16,27 @@
 #include "family.h"
 #include "fault.h"
 
+/* Open files of these have state that a path does not bring back, and rights that the restorer must not lend. */
+static bool path_is_pseudo(unsigned long magic)
+{
+	static const unsigned long pseudo[] = {
+		PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, DEBUGFS_MAGIC, TRACEFS_MAGIC,
+		SECURITYFS_MAGIC, BPF_FS_MAGIC, SELINUX_MAGIC, SMACK_MAGIC, HUGETLBFS_MAGIC, PSTOREFS_MAGIC,
+		EFIVARFS_MAGIC, BINFMTFS_MAGIC, NSFS_MAGIC, RDTGROUP_SUPER_MAGIC, DEVPTS_SUPER_MAGIC,
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(pseudo); i++)
+		if (magic == pseudo[i])
+			return true;
+	return false;
+}
+
 static bool path_claims(struct file *file)
 {
 	const struct inode *inode = d_backing_inode(kckpt_file_path(file)->dentry);
 
-	if (file->f_path.mnt->mnt_flags & MNT_INTERNAL || inode->i_sb->s_magic == HUGETLBFS_MAGIC)
+	if (file->f_path.mnt->mnt_flags & MNT_INTERNAL || path_is_pseudo(inode->i_sb->s_magic))
 		return false;
 	return S_ISREG(inode->i_mode) || S_ISDIR(inode->i_mode);
 }

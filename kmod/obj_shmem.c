@@ -121,8 +121,10 @@ static int shmem_pages_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, uns
 	kckpt_batch_reset(batch);
 	while (!err && batch->nr_data < KCKPT_MAX_BATCH) {
 		from = vfs_llseek(file, *addr, SEEK_DATA);
+		if (from == -ENXIO)
+			break;	/* nothing behind */
 		if (from < 0)
-			break;	/* -ENXIO: nothing behind */
+			return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, from, "shared memory at %lu", *addr);
 		to = vfs_llseek(file, from, SEEK_HOLE);
 		err = to < 0 ? to : shmem_find_in(ctx, obj, round_down(from, PAGE_SIZE), to, addr, batch);
 		if (!err && fatal_signal_pending(current))

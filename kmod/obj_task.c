@@ -107,12 +107,8 @@ static const char *task_scheduling(struct task_struct *task)
 {
 	if (task->policy != SCHED_NORMAL || rt_task(task) || task->sched_reset_on_fork)
 		return "a scheduling policy other than SCHED_OTHER";
-	if (task_nice(task) != task_nice(current))
-		return "a nice value other than the caller's";
 	if (!cpumask_equal(task->cpus_ptr, current->cpus_ptr))
 		return "a CPU affinity other than the caller's";
-	if (task->timer_slack_ns != current->timer_slack_ns)
-		return "a timer slack other than the caller's";
 #ifdef CONFIG_NUMA
 	if (task->mempolicy)
 		return "a NUMA memory policy";
@@ -132,6 +128,12 @@ static const char *task_attribute(struct task_struct *task)
 {
 	struct io_context *ioc = READ_ONCE(task->io_context);
 
+	if ((unsigned long)task->robust_list >= TASK_SIZE_MAX || (unsigned long)task->clear_child_tid >= TASK_SIZE_MAX)
+		return "a robust list or thread id at a kernel address";
+	if (task->flags & (PF_MCE_PROCESS | PF_MCE_EARLY))
+		return "a machine check policy (PR_MCE_KILL)";
+	if (task->flags & (PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE))
+		return "PR_SET_IO_FLUSHER";
 	if (task->io_uring || task->flags & PF_IO_WORKER)
 		return "io_uring";
 	if (task->pdeath_signal)
@@ -143,6 +145,15 @@ static const char *task_attribute(struct task_struct *task)
 	if (test_task_syscall_work(task, SYSCALL_USER_DISPATCH))
 		return "syscall user dispatch";
 	return task_scheduling(task);
+}
+
+/* Runs with the scheduler's lock on the task, so that it cannot wake up and exit while we look. */
+static int task_attribute_locked(struct task_struct *task, void *arg)
+{
+	if (task->flags & PF_EXITING || !task->frozen)
+		return -ESRCH;
+	*(const char **)arg = task_attribute(task);
+	return 0;
 }
 
 /* Which call is to be resumed through the restart block? Only if ax says so. */
@@ -198,12 +209,13 @@ static int task_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct task_struct *task = (struct task_struct *)obj->ptr;
 	struct kckpt_object *other;
-	const char *attribute;
+	const char *attribute = NULL;
 
 	if (!task_check_parked(ctx, obj, task) || !task_check_security(ctx, obj, task) ||
 	    !task_check_namespaces(ctx, obj, task) || !task_check_restart(ctx, obj, task))
 		return 0;
-	attribute = task_attribute(task);
+	if (kcall(task_call_func)(task, task_attribute_locked, &attribute))
+		return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "it was killed");
 	if (attribute)
 		refuse(ctx, obj, TASK_ATTRIBUTE, "%s", attribute);
 
@@ -231,13 +243,17 @@ static int task_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		.cred = kckpt_id_of(ctx, KCKPT_F_cred, cred),
 		.tid = obj->where.pid,
 		.personality = task->personality,
-		.altstack_flags = task->sas_ss_flags,
+		/* SS_ONSTACK is taken by sigaltstack(), and means nothing there. */
+		.altstack_flags = task->sas_ss_flags & (SS_DISABLE | SS_AUTODISARM),
 		.altstack_sp = task->sas_ss_sp,
 		.altstack_size = task->sas_ss_size,
 		.blocked = sigset_to_u64(&task->blocked),
 		.clear_child_tid = (unsigned long)task->clear_child_tid,
 		.robust_list = (unsigned long)task->robust_list,
 		.rseq = (unsigned long)task->rseq,
+		.nice = task_nice(task),
+		.timer_slack_ns = task->timer_slack_ns,
+		.default_timer_slack_ns = task->default_timer_slack_ns,
 		.loginuid = from_kuid(current_user_ns(), audit_get_loginuid(task)),
 	};
 	struct pt_regs regs;
@@ -304,7 +320,8 @@ static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	obj->where.comm[sizeof(rec.comm) - 1] = 0;
 	if (!rec.tid || rec.tid > PID_MAX_LIMIT || !task_restart_sane(&rec) ||
 	    rec.task_flags & ~(KCKPT_TASK_RESTORE_SIGMASK | KCKPT_TASK_NO_NEW_PRIVS) ||
-	    rec.altstack_flags & ~(SS_DISABLE | SS_AUTODISARM) ||
+	    rec.altstack_flags & ~(SS_DISABLE | SS_AUTODISARM) || rec.nice < MIN_NICE || rec.nice > MAX_NICE ||
+	    rec.reserved || !rec.timer_slack_ns ||
 	    rec.robust_list >= TASK_SIZE_MAX || rec.rseq >= TASK_SIZE_MAX || rec.clear_child_tid >= TASK_SIZE_MAX)
 		return kckpt_bad_image(ctx, obj, "task record");
 	if (rec.rseq && (rec.rseq_len < 32 || !IS_ALIGNED(rec.rseq, 32)))
@@ -312,6 +329,9 @@ static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (!kckpt_ref(ctx, obj, rec.process, KCKPT_F_process) || !kckpt_ref(ctx, obj, rec.cpu, KCKPT_F_cpu) ||
 	    !kckpt_ref(ctx, obj, rec.cred, KCKPT_F_cred))
 		return -EBADMSG;
+	if (!uid_eq(make_kuid(current_user_ns(), rec.loginuid), audit_get_loginuid(current)) &&
+	    !capable(CAP_AUDIT_CONTROL))
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "CAP_AUDIT_CONTROL is missing");
 	ctx->nr_tasks++;
 	return kckpt_check_pending(ctx, obj, KCKPT_K_task_signal) ?: task_check_pid(ctx, obj, rec.tid);
 }
@@ -394,6 +414,8 @@ static void task_set_masks(const struct kckpt_task_rec *rec)
 	kcall(__set_current_blocked)(&set);
 	current->restore_sigmask = rec->task_flags & KCKPT_TASK_RESTORE_SIGMASK;
 	current->saved_sigmask.sig[0] = rec->saved_blocked;
+	/* The kernel relies on it when it puts this mask back. */
+	sigdelsetmask(&current->saved_sigmask, sigmask(SIGKILL) | sigmask(SIGSTOP));
 }
 
 int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
@@ -415,6 +437,9 @@ int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 	current->clear_child_tid = (int __user *)rec.clear_child_tid;
 	kckpt_rseq_set(current, (struct rseq __user *)rec.rseq, rec.rseq_len, rec.rseq_sig);
 	rseq_set_notify_resume(current);
+	set_user_nice(current, rec.nice);
+	current->timer_slack_ns = rec.timer_slack_ns;
+	current->default_timer_slack_ns = rec.default_timer_slack_ns;
 	current->loginuid = make_kuid(current_user_ns(), rec.loginuid);
 	task_set_restart(ctx, &rec);
 	err = kckpt_cred_restore(ctx, kckpt_ref(ctx, obj, rec.cred, KCKPT_F_cred));

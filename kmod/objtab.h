@@ -34,6 +34,7 @@ struct kckpt_object {
 
 	/* dump */
 	const void *ptr;
+	u64 signals;			/* of a task: kckpt_pending_print() when it was met */
 	struct rhash_head hash;
 
 	/* restore */

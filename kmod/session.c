@@ -358,13 +358,11 @@ int kckpt_session_kill(struct kckpt_session *session)
 
 	if (err)
 		return err;
-	/* What ran on since it was saved must not die: it is more than the image has. */
-	if (session->state == KCKPT_SAVED) {
-		err = kckpt_capture_verify(&session->ctx);
-		if (err)
-			return session_failed(session, err);
-	}
-	err = kckpt_freezer_kill(&session->ctx, &session->freezer, KILL_MS);
+	/* From here on the watchdog must not thaw what is about to be killed. */
+	watchdog_stop(session);
+	err = READ_ONCE(session->expired) ?: kckpt_capture_kill(&session->ctx, KILL_MS);
+	if (err)
+		return session_failed(session, err);
 	session_end(session, KCKPT_DONE);
 	return err;
 }

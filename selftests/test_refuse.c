@@ -588,51 +588,38 @@ TEST(refuse_dead_leader)
 	EXPECT_REFUSED(KCKPT_E_TASK_DYING, leader_ends);
 }
 
-/*
- * In 32-bit mode, without a 32-bit program: a far jump into code below 4 GB that spins until it is let go, and jumps
- * back to 64-bit code there, which jumps to where we came from. The stack is not used meanwhile.
- */
-static void *spin_in_32_bit(void *arg)
-{
-	unsigned char *code = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
-				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-	uint32_t at = (uintptr_t)code, flag = at + 256, said = at + 260, back = at + 26;
-	struct { uint32_t offset; uint16_t segment; } __attribute__((packed)) far = { at, 0x23 };
-	unsigned char text[] = { 0xc7, 0x05, 0, 0, 0, 0, 1, 0, 0, 0,	/* movl $1, said */
-				 0x83, 0x3d, 0, 0, 0, 0, 0,		/* cmpl $0, flag */
-				 0x74, 0xf7,				/* je .-7 */
-				 0xea, 0, 0, 0, 0, 0x33, 0,		/* ljmp $0x33, $back */
-				 0xff, 0x25, 0, 0, 0, 0,		/* jmp *0(%rip), the address that follows */
-				 0, 0, 0, 0, 0, 0, 0, 0 };
+/* ---- a 32-bit program: pause() again and again ---- */
 
-	(void)arg;
-	memcpy(text + 2, &said, 4);
-	memcpy(text + 12, &flag, 4);
-	memcpy(text + 20, &back, 4);
-	memcpy(code, text, sizeof(text));
-	area = (char *)code;
-	arrive();
-	asm volatile("lea 1f(%%rip), %%rax\n mov %%rax, %[home]\n"
-		     "mov $0x2b, %%eax\n mov %%eax, %%ds\n"	/* which counts in 32-bit mode */
-		     "ljmp *%[far]\n"
-		     "1: xor %%eax, %%eax\n mov %%eax, %%ds\n" : [home] "=m" (code[32]) : [far] "m" (far) : "rax", "memory", "cc");
-	return NULL;
+static const unsigned char program[] = {
+	0x7f, 'E', 'L', 'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	2, 0, 3, 0, 1, 0, 0, 0, 0x54, 0x80, 0x04, 0x08, 52, 0, 0, 0,	/* begins at 0x8048054 */
+	0, 0, 0, 0, 0, 0, 0, 0, 52, 0, 32, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+	1, 0, 0, 0, 0, 0, 0, 0, 0x00, 0x80, 0x04, 0x08, 0x00, 0x80, 0x04, 0x08,
+	93, 0, 0, 0, 93, 0, 0, 0, 5, 0, 0, 0, 0, 0x10, 0, 0,
+	0xb8, 29, 0, 0, 0,	/* mov $29, %eax */
+	0xcd, 0x80,		/* int $0x80 */
+	0xeb, 0xf7,		/* jmp back */
+};
+
+static int run_program(void)
+{
+	execl(test_path("program"), "program", NULL);
+	return job_skip("this kernel runs no 32-bit programs");
 }
 
-static bool is_in_32_bit(void)
+TEST(refuse_32_bit_program)
 {
-	while (!__atomic_load_n((uint32_t *)(area + 260), __ATOMIC_SEQ_CST))
-		sched_yield();
-	return true;
-}
+	struct tool_result result;
+	struct job job;
 
-static bool leave_32_bit(void)
-{
-	__atomic_store_n((uint32_t *)(area + 256), 1, __ATOMIC_SEQ_CST);
-	return !pthread_join(thread, NULL);
+	ASSERT_TRUE(write_bytes(test_path("program"), program, sizeof(program)) && !chmod(test_path("program"), 0755));
+	job_start(&job, run_program, NULL);
+	while (!wait_in_syscall(job.pid, job.pid, 29))
+		job_result(job_end(&job));
+	result = job_dump(&job);
+	EXPECT_TRUE(result.status > 0 && tool_said(&result, "TASK_COMPAT"));
+	EXPECT_TRUE(!cgroup_is_frozen(job.cgroup) && wait_in_syscall(job.pid, job.pid, 29));
 }
-
-REFUSED(mode_of_32_bit, TASK_COMPAT, start(spin_in_32_bit, 0) && is_in_32_bit(), leave_32_bit())
 
 /* ---- what others do to the job ---- */
 
