@@ -6,8 +6,8 @@
  * A file that was named with --inherit-fd is not described; the restorer hands over another in its place.
  *
  * Refused: kinds that no family claims, O_PATH, signal owners (F_SETOWN), leases and locks.
- * Not saved: the credentials it was opened with (the restorer's), readahead state and fadvise() hints, errors of writing back that nobody has asked for yet, sharing of
- * the offset with a process outside.
+ * Not saved: the credentials it was opened with (the restorer's), readahead state and fadvise() hints, errors of
+ * writing back that nobody has asked for yet, sharing of the offset with a process outside.
  */
 #include <linux/fcntl.h>
 #include <linux/file.h>

@@ -428,7 +428,8 @@ static bool mm_fields_sane(const struct kckpt_mm_rec *rec)
 			return false;
 	return rec->start_code <= rec->end_code && rec->start_data <= rec->end_data && rec->start_brk <= rec->brk &&
 	       IS_ALIGNED(rec->mmap_base, PAGE_SIZE) && rec->mmap_base >= (1UL << 20) &&
-	       rec->mmap_base < TASK_SIZE_MAX && rec->arg_start <= rec->arg_end && rec->env_start <= rec->env_end && rec->dumpable <= 2 &&
+	       rec->mmap_base < TASK_SIZE_MAX && rec->arg_start <= rec->arg_end &&
+	       rec->env_start <= rec->env_end && rec->dumpable <= 2 &&
 	       !(rec->mm_flags & ~KCKPT_MM_THP_DISABLED) && rec->core_filter < BIT(MMF_DUMP_FILTER_BITS) &&
 	       !(rec->membarrier & ~commands) && rec->auxv_len <= sizeof_field(struct mm_struct, saved_auxv);
 }
@@ -489,14 +490,10 @@ static unsigned long vma_mmap_flags(const struct kckpt_vma_rec *vma)
 	return flags;
 }
 
-static int mm_mprotect(const struct kckpt_vma_rec *vma)
-{
-	struct pt_regs regs = { .di = vma->start, .si = vma->end - vma->start, .dx = vma->prot };
-
-	return kckpt_should_fail() ? -ENOMEM : kcall(__x64_sys_mprotect)(&regs);
-}
-
-/* Memory that was writable once stays accounted, and merges only with its like: so it is mapped writable first. */
+/*
+ * Memory that was writable once stays accounted, and merges only with its like: so it is writable until its pages are
+ * in. Without any it would not stay accounted on newer kernels.
+ */
 static bool vma_was_writable(const struct kckpt_vma_rec *vma)
 {
 	return vma->vma_flags & KCKPT_VMA_ACCOUNT && !(vma->prot & PROT_WRITE) &&
@@ -518,8 +515,6 @@ static int mm_map_area(struct kckpt_ctx *ctx, struct kckpt_object *obj, const st
 		err = addr;
 	else if (addr != vma->start)
 		err = -EADDRNOTAVAIL;
-	else if (prot != vma->prot)
-		err = mm_mprotect(vma);
 	return err ? kckpt_fail(ctx, obj, KCKPT_E_VMA_MAP, err, "0x%llx-0x%llx", vma->start, vma->end) : 0;
 }
 
@@ -615,6 +610,18 @@ static void mm_reset_thp_advice(void)
 	mmap_write_unlock(mm);
 }
 
+static int mm_protect(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma)
+{
+	struct pt_regs regs = { .di = vma->start, .si = vma->end - vma->start, .dx = vma->prot };
+	long err;
+
+	if (!vma_was_writable(vma))
+		return 0;
+	err = kckpt_should_fail() ? -ENOMEM : kcall(__x64_sys_mprotect)(&regs);
+	return err ? kckpt_fail(ctx, obj, KCKPT_E_VMA_MAP, err, "protection of 0x%llx-0x%llx", vma->start,
+				vma->end) : 0;
+}
+
 static bool mm_area_locked(const struct kckpt_vma_rec *rec)
 {
 	struct mm_struct *mm = current->mm;
@@ -686,7 +693,7 @@ int kckpt_mm_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		return err;
 	mm_reset_thp_advice();
 	kckpt_for_each_rec(rec, obj, KCKPT_K_vma) {
-		err = vma_rec(ctx, obj, rec, &vma) ?: mm_advise(ctx, obj, &vma);
+		err = vma_rec(ctx, obj, rec, &vma) ?: mm_protect(ctx, obj, &vma) ?: mm_advise(ctx, obj, &vma);
 		if (err)
 			return err;
 	}

@@ -267,7 +267,8 @@ static int pipe_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	obj->made2 = ends[1];
 	size = kckpt_should_fail() ? -EPERM : kcall(pipe_fcntl)(ends[1], F_SETPIPE_SZ, rec.max_usage * PAGE_SIZE);
 	if (size < rec.max_usage * PAGE_SIZE)
-		return kckpt_fail(ctx, obj, KCKPT_E_CREATE, size < 0 ? size : -EPERM, "pipe of %u pages", rec.max_usage);
+		return kckpt_fail(ctx, obj, KCKPT_E_CREATE, size < 0 ? size : -EPERM, "pipe of %u pages",
+				  rec.max_usage);
 	return pipe_fill(ctx, obj, ends[1]);
 }
 

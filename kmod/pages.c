@@ -130,8 +130,8 @@ static int batch_pmd(pmd_t *pmd, unsigned long addr, unsigned long end, struct m
 	}
 
 	/*
-	 * A table with private pages in it is only taken away under mmap_lock for writing, which we exclude. One without
-	 * may go at any time: it is freed by RCU, and the look at the entry tells. There was nothing in it for us.
+	 * A table with private pages in it is only taken away under mmap_lock for writing, which we exclude. One
+	 * without may go at any time: it is freed by RCU, and the look at the entry tells. It had nothing for us.
 	 */
 	rcu_read_lock();
 	spin_unlock(ptl);

@@ -53,6 +53,23 @@ static bool is_zero(const char *at, size_t len)
 	return true;
 }
 
+/* It would be shared with children; the pages are its own all the same. */
+static int shared_anonymous(void)
+{
+	char *at = mmap(NULL, 100 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	JOB_SETUP(at != MAP_FAILED);
+	mark(at + 10 * PAGE, 20);
+	job_roundtrip();
+	JOB_CHECK(is_marked(at + 10 * PAGE, 20) && is_zero(at, 10 * PAGE) && is_zero(at + 30 * PAGE, 70 * PAGE));
+	return 0;
+}
+
+TEST(mm_shared_anonymous)
+{
+	EXPECT_EQ(0, roundtrip(shared_anonymous));
+}
+
 /* ---- what /proc tells is the same before and after ---- */
 
 static char before[8 << 20], after[8 << 20];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Threads: ids, names, signal masks, alternate stacks, robust lists, rseq, TLS. */
+#include <grp.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
@@ -11,6 +12,7 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/rseq.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -220,6 +222,20 @@ TEST(task_name)
 	EXPECT_EQ(0, roundtrip(name));
 }
 
+static int nice_and_slack_kept(void)
+{
+	JOB_SETUP(nice(5) == 5 && !prctl(PR_SET_TIMERSLACK, 12345));
+	job_roundtrip();
+	JOB_CHECK(nice(0) == 5);
+	JOB_CHECK(prctl(PR_GET_TIMERSLACK) == 12345);
+	return 0;
+}
+
+TEST(task_nice_and_timer_slack)
+{
+	EXPECT_EQ(0, roundtrip(nice_and_slack_kept));
+}
+
 static int personality_kept(void)
 {
 	JOB_SETUP(personality(ADDR_NO_RANDOMIZE | UNAME26) >= 0);
@@ -231,6 +247,39 @@ static int personality_kept(void)
 TEST(task_personality)
 {
 	EXPECT_EQ(0, roundtrip(personality_kept));
+}
+
+static int nice_and_slack(void)
+{
+	JOB_SETUP(nice(5) == 5 && !prctl(PR_SET_TIMERSLACK, 12345));
+	job_roundtrip();
+	JOB_CHECK(nice(0) == 5 && prctl(PR_GET_TIMERSLACK) == 12345);
+	return 0;
+}
+
+TEST(task_nice_and_timer_slack)
+{
+	EXPECT_EQ(0, roundtrip(nice_and_slack));
+}
+
+static int other_user(void)
+{
+	uid_t r, e, s;
+	gid_t groups[4];
+
+	JOB_SETUP(!chmod(test_folder(), 0777) && !chmod(test_path("job.log"), 0666) && !chmod(test_path("job.page"), 0666));
+	JOB_SETUP(!setgroups(2, (gid_t[]){ 7, 9 }) && !setresgid(11, 12, 13) && !setresuid(21, 22, 23));
+	job_roundtrip();
+	JOB_CHECK(!getresuid(&r, &e, &s) && r == 21 && e == 22 && s == 23);
+	JOB_CHECK(!getresgid(&r, &e, &s) && r == 11 && e == 12 && s == 13);
+	JOB_CHECK(getgroups(4, groups) == 2 && groups[0] == 7 && groups[1] == 9);
+	JOB_CHECK(setresuid(0, 0, 0) == -1 && errno == EPERM);
+	return 0;
+}
+
+TEST(task_other_user)
+{
+	EXPECT_EQ(0, roundtrip(other_user));
 }
 
 static int no_new_privs(void)
