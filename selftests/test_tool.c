@@ -29,7 +29,7 @@ static bool no_leftovers(const char *folder)
 
 static int trips(void)
 {
-	return test_is_long() ? 200 : 40;
+	return test_is_long() ? 1000 : 200;
 }
 
 /* Of a whole run, in seconds; the moments of the kills are spread over that. */
@@ -48,7 +48,7 @@ static void kill_after(pid_t pid, double seconds)
 	wait_exit(pid, 20000);
 }
 
-TEST_LIMIT(tool_killed_during_a_dump, 300)
+TEST_LIMIT(tool_killed_during_a_dump, 600)
 {
 	const char *image = test_path("image");
 	uint32_t seed = 1;
@@ -83,7 +83,7 @@ static bool there_or_gone(struct job *job, const char *pidfile)
 	return runner_is_gone(job);
 }
 
-TEST_LIMIT(tool_killed_during_a_restore, 300)
+TEST_LIMIT(tool_killed_during_a_restore, 1200)
 {
 	const char *image = test_path("image"), *pidfile = test_path("pid");
 	/* Once restored, the job has changed the page that it shares with us. */
