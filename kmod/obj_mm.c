@@ -17,7 +17,6 @@
 #include <linux/sched/coredump.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/uprobes.h>
 #include <linux/membarrier.h>
 #include <linux/xxhash.h>
 #include <asm/mmu_context.h>
@@ -198,10 +197,9 @@ static const char *mm_unsupported(struct mm_struct *mm)
 {
 	u32 unknown;
 
-#ifdef CONFIG_UPROBES
-	if (mm->uprobes_state.xol_area)
+	/* They leave breakpoints in the text, which would be saved with it. */
+	if (test_bit(MMF_HAS_UPROBES, &mm->flags))
 		return "uprobes";
-#endif
 #ifdef CONFIG_MODIFY_LDT_SYSCALL
 	if (mm->context.ldt)
 		return "a local descriptor table (modify_ldt)";

@@ -249,19 +249,6 @@ TEST(task_personality)
 	EXPECT_EQ(0, roundtrip(personality_kept));
 }
 
-static int nice_and_slack(void)
-{
-	JOB_SETUP(nice(5) == 5 && !prctl(PR_SET_TIMERSLACK, 12345));
-	job_roundtrip();
-	JOB_CHECK(nice(0) == 5 && prctl(PR_GET_TIMERSLACK) == 12345);
-	return 0;
-}
-
-TEST(task_nice_and_timer_slack)
-{
-	EXPECT_EQ(0, roundtrip(nice_and_slack));
-}
-
 static int other_user(void)
 {
 	uid_t r, e, s;
