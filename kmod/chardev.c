@@ -109,7 +109,7 @@ static int chardev_info(struct kckpt_info *info)
 
 	if (err)
 		return err;
-	info->abi = KCKPT_ABI;
+	info->abi = kckpt_abi();
 	info->image_major = KCKPT_IMAGE_MAJOR;
 	info->image_minor = KCKPT_IMAGE_MINOR;
 	info->nr_families = ARRAY_SIZE(chardev_families);

@@ -8,7 +8,13 @@
 
 static atomic64_t fault_passed = ATOMIC64_INIT(0);
 static u64 fault_nth;
+static u32 fault_abi = KCKPT_ABI;
 static struct dentry *fault_dir;
+
+u32 kckpt_abi(void)
+{
+	return READ_ONCE(fault_abi);
+}
 
 bool kckpt_should_fail(void)
 {
@@ -35,6 +41,7 @@ DEFINE_DEBUGFS_ATTRIBUTE(fault_fops, fault_get, fault_set, "%llu\n");
 void kckpt_fault_init(void)
 {
 	fault_dir = debugfs_create_dir("kckpt", NULL);
+	debugfs_create_u32("abi", 0600, fault_dir, &fault_abi);
 	debugfs_create_file_unsafe("fail_nth", 0600, fault_dir, NULL, &fault_fops);
 }
 

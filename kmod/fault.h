@@ -11,15 +11,18 @@
 #include <linux/slab.h>
 #include <linux/types.h>
 #include <linux/uaccess.h>
+#include <kckpt/uapi.h>
 
 #ifdef KCKPT_FAULTS
 #define KCKPT_HAS_FAULTS true
 bool kckpt_should_fail(void);
+u32 kckpt_abi(void);		/* what <debugfs>/kckpt/abi was set to, so that a tool can meet another module */
 void kckpt_fault_init(void);
 void kckpt_fault_exit(void);
 #else
 #define KCKPT_HAS_FAULTS false
 static inline bool kckpt_should_fail(void) { return false; }
+static inline u32 kckpt_abi(void) { return KCKPT_ABI; }
 static inline void kckpt_fault_init(void) { }
 static inline void kckpt_fault_exit(void) { }
 #endif

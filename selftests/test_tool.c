@@ -324,6 +324,21 @@ TEST(tool_without_module)
 	EXPECT_TRUE(runner_runs(&job));
 }
 
+TEST(tool_with_another_module)
+{
+	const char *abi = "/sys/kernel/debug/kckpt/abi";
+	struct job job;
+
+	if (access(abi, W_OK))
+		test_skip("the module was built without FAULTS");
+	runner_start(&job);
+	ASSERT_EQ(0, system(format("echo 2 > %s", abi)));
+	EXPECT_TRUE(fails_with(TOOL("dump", "--json", "-o", test_path("image"), job.cgroup), "ABI_DIFFERS"));
+	ASSERT_EQ(0, system(format("echo 1 > %s", abi)));
+	EXPECT_EQ(0, TOOL("features").status);
+	EXPECT_TRUE(runner_runs(&job));
+}
+
 /* A session keeps the module; nothing else does. */
 TEST(tool_module_cannot_go_during_a_session)
 {
