@@ -222,6 +222,20 @@ TEST(task_name)
 	EXPECT_EQ(0, roundtrip(name));
 }
 
+static int nice_and_slack_kept(void)
+{
+	JOB_SETUP(nice(5) == 5 && !prctl(PR_SET_TIMERSLACK, 12345));
+	job_roundtrip();
+	JOB_CHECK(nice(0) == 5);
+	JOB_CHECK(prctl(PR_GET_TIMERSLACK) == 12345);
+	return 0;
+}
+
+TEST(task_nice_and_timer_slack)
+{
+	EXPECT_EQ(0, roundtrip(nice_and_slack_kept));
+}
+
 static int personality_kept(void)
 {
 	JOB_SETUP(personality(ADDR_NO_RANDOMIZE | UNAME26) >= 0);
