@@ -126,7 +126,8 @@ static int shmem_pages_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, uns
 		if (from < 0)
 			return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, from, "shared memory at %lu", *addr);
 		to = vfs_llseek(file, from, SEEK_HOLE);
-		err = to < 0 ? to : shmem_find_in(ctx, obj, round_down(from, PAGE_SIZE), to, addr, batch);
+		err = to < 0 ? kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, to, "shared memory at %lld", from) :
+			       shmem_find_in(ctx, obj, round_down(from, PAGE_SIZE), to, addr, batch);
 		if (!err && fatal_signal_pending(current))
 			err = kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
 		if (err)

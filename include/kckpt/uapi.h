@@ -17,7 +17,7 @@
  * The job is changed by none of these but the last. After any failure: close, and it runs on. THAW and
  * RELEASE_FROZEN are also good in FROZEN, all three in CAPTURED. read() never returns 0 before the image is
  * complete: an error
- * (EIO, ETIMEDOUT, EAGAIN, ...) means that no image can be had from this session.
+ * (EIO, ETIMEDOUT, EAGAIN, ...) means that no image can be had from it any more.
  *
  * A restore:
  *	fd = open("/dev/kckpt", O_RDWR | O_CLOEXEC);
