@@ -10,12 +10,16 @@
 #include "fault.h"
 #include "freeze.h"
 #include "ksym.h"
+#include "obj_cgroup.h"
 #include "obj_task.h"
 #include "session.h"
 
 #define CAPTURE_MAX_TASKS 1000000
 
-static int capture_task(struct kckpt_ctx *ctx, struct task_struct *task)
+/* Instead of a count of switches: had ended when it was captured. */
+#define ENDED U64_MAX
+
+int kckpt_capture_task(struct kckpt_ctx *ctx, struct task_struct *task)
 {
 	struct kckpt_where where = kckpt_where(task, ctx->pidns, -1);
 	struct kckpt_object *obj;
@@ -24,27 +28,26 @@ static int capture_task(struct kckpt_ctx *ctx, struct task_struct *task)
 	obj = kckpt_intern(ctx, KCKPT_F_task, task, &where);
 	if (IS_ERR(obj))
 		return PTR_ERR(obj);
-	obj->value = READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw);
+	obj->value = task->exit_state ? ENDED : READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw);
 	obj->signals = kckpt_pending_print(task);
 	return ++ctx->nr_tasks > CAPTURE_MAX_TASKS ?
 	       kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, -E2BIG, "more than %u tasks", CAPTURE_MAX_TASKS) : 0;
 }
 
+/* Those that live; the dead are found by their parents and threads. */
 static int capture_tasks(struct kckpt_ctx *ctx)
 {
 	struct css_task_iter it;
 	struct task_struct *task;
 	int err = 0;
+	u32 i;
 
 	/* The iterator holds no lock while we look at a task; after an error we only let it end. */
-	kckpt_for_each_cgroup_task(&it, task, ctx->cgrp)
-		if (!err)
-			err = capture_task(ctx, task);
-	if (err)
-		return err;
-	if (ctx->cgrp->nr_populated_domain_children || ctx->cgrp->nr_populated_threaded_children)
-		kckpt_fail(ctx, NULL, KCKPT_E_TASK_SUBCGROUP, 0, "");
-	return 0;
+	for (i = 0; i < ctx->nr_cgroups; i++)
+		kckpt_for_each_cgroup_task(&it, task, ctx->cgroups[i])
+			if (!err)
+				err = kckpt_capture_task(ctx, task);
+	return err;
 }
 
 static int capture_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -106,27 +109,50 @@ static int capture_check_inherit(struct kckpt_ctx *ctx)
 	return 0;
 }
 
+static int capture_verify_task(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct task_struct *task = (struct task_struct *)obj->ptr;
+
+	if (obj->value == ENDED)
+		return pid_alive(task) ? 0 : kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "it was waited for");
+	if (READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw) != obj->value || task->flags & PF_EXITING)
+		return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "the task ran");
+	if (kckpt_pending_print(task) != obj->signals)
+		return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "a signal came");
+	return 0;
+}
+
+/* Tasks of the job's cgroups that are alive. */
+static u32 capture_count(struct kckpt_ctx *ctx)
+{
+	struct css_task_iter it;
+	struct task_struct *task;
+	u32 i, nr = 0;
+
+	for (i = 0; i < ctx->nr_cgroups; i++)
+		kckpt_for_each_cgroup_task(&it, task, ctx->cgroups[i])
+			nr++;
+	return nr;
+}
+
 int kckpt_capture_verify(struct kckpt_ctx *ctx)
 {
 	struct kckpt_object *obj;
-	struct css_task_iter it;
-	struct task_struct *task;
 	u32 nr = 0;
+	int err;
 
 	if (!test_bit(CGRP_FROZEN, &ctx->cgrp->flags))
 		return kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, 0, "it is not frozen any more");
 	kckpt_for_each_object(&ctx->objs, obj) {
 		if (obj->family != KCKPT_F_task)
 			continue;
-		task = (struct task_struct *)obj->ptr;
-		if (READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw) != obj->value || task->flags & PF_EXITING)
-			return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "the task ran");
-		if (kckpt_pending_print(task) != obj->signals)
-			return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "a signal came");
+		err = capture_verify_task(ctx, obj);
+		if (err)
+			return err;
+		nr += obj->value != ENDED;
 	}
-	kckpt_for_each_cgroup_task(&it, task, ctx->cgrp)
-		nr++;
-	return nr == ctx->nr_tasks ? 0 : kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, 0, "the cgroup has other tasks");
+	return nr == capture_count(ctx) && ctx->cgrp->nr_descendants + 1 == ctx->nr_cgroups ? 0 :
+	       kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, 0, "the cgroup has other tasks or sub-cgroups");
 }
 
 /* Those of our tasks that are still alive. */
@@ -147,6 +173,17 @@ static u32 capture_alive(struct kckpt_ctx *ctx, bool kill)
 	return alive;
 }
 
+/* Ended ones whose parent was in the job, too: somebody else inherits them, and has not waited for them yet. */
+static bool capture_orphans(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+
+	kckpt_for_each_object(&ctx->objs, obj)
+		if (obj->family == KCKPT_F_process && obj->value && pid_alive(obj->made))
+			return true;
+	return false;
+}
+
 int kckpt_capture_kill(struct kckpt_ctx *ctx, u32 timeout_ms)
 {
 	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
@@ -165,6 +202,10 @@ int kckpt_capture_kill(struct kckpt_ctx *ctx, u32 timeout_ms)
 		else
 			kckpt_nap(i);
 	}
+	/* Their ids are wanted again soon: give those who have to wait for orphans a moment. */
+	end = jiffies + HZ;
+	for (i = 0; !err && capture_orphans(ctx) && !time_after(jiffies, end); i++)
+		kckpt_nap(i);
 	return err;
 }
 
@@ -172,7 +213,8 @@ int kckpt_capture(struct kckpt_ctx *ctx, struct kckpt_save *save, bool check_onl
 {
 	int err;
 
-	err = capture_tasks(ctx) ?:
+	err = kckpt_cgroup_collect_tree(ctx) ?:
+	      capture_tasks(ctx) ?:
 	      capture_each(ctx, capture_collect) ?:
 	      capture_each(ctx, capture_closed) ?:
 	      capture_check_inherit(ctx);

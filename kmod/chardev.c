@@ -4,8 +4,6 @@
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
-#include <linux/poll.h>
-#include <linux/splice.h>
 #include <linux/uio.h>
 
 #include "fault.h"
@@ -146,6 +144,7 @@ union chardev_req {
 	struct kckpt_commit commit;
 	struct kckpt_report report;
 	struct kckpt_stats stats;
+	struct kckpt_cgroups cgroups;
 };
 
 /* What each request carries, by number. */
@@ -164,6 +163,7 @@ static const struct chardev_call {
 	[_IOC_NR(KCKPT_IOC_ABORT)]	= { KCKPT_IOC_ABORT, 0 },
 	[_IOC_NR(KCKPT_IOC_REPORT)]	= { KCKPT_IOC_REPORT, sizeof(struct kckpt_report) },
 	[_IOC_NR(KCKPT_IOC_STATS)]	= { KCKPT_IOC_STATS, sizeof(struct kckpt_stats) },
+	[_IOC_NR(KCKPT_IOC_CGROUPS)]	= { KCKPT_IOC_CGROUPS, sizeof(struct kckpt_cgroups) },
 };
 
 /* The size of the struct may differ from ours, see the head of uapi.h; type, number and direction may not. */
@@ -205,6 +205,8 @@ static int chardev_do(struct kckpt_session *session, unsigned int nr, union char
 	case _IOC_NR(KCKPT_IOC_STATS):
 		kckpt_session_stats(session, &req->stats);
 		return 0;
+	case _IOC_NR(KCKPT_IOC_CGROUPS):
+		return kckpt_session_cgroups(session, &req->cgroups);
 	default:
 		return -ENOTTY;
 	}

@@ -22,13 +22,6 @@ void kckpt_crew_init(struct kckpt_crew *crew)
 	init_waitqueue_head(&crew->wait);
 }
 
-void kckpt_crew_put(struct kckpt_crew *crew)
-{
-	if (crew->root)
-		put_task_struct(crew->root);
-	crew->root = NULL;
-}
-
 static bool crew_set_stage(struct kckpt_crew *crew, enum kckpt_stage stage)
 {
 	bool alive;
@@ -44,11 +37,21 @@ static bool crew_set_stage(struct kckpt_crew *crew, enum kckpt_stage stage)
 	return alive;
 }
 
-void kckpt_crew_kill(struct kckpt_crew *crew)
+void kckpt_crew_kill(struct kckpt_session *session)
 {
+	struct kckpt_crew *crew = &session->crew;
+	struct kckpt_object *obj;
+
 	crew_set_stage(crew, KCKPT_STAGE_DEAD);
-	if (crew->root)
-		send_sig(SIGKILL, crew->root, 1);
+	/* Who is created after this finds the stage so, and kills itself. */
+	spin_lock(&crew->lock);
+	if (!crew->started)
+		goto unlock;
+	kckpt_for_each_object(&session->ctx.objs, obj)
+		if (obj->family == KCKPT_F_process && obj->made)
+			send_sig(SIGKILL, obj->made, 1);
+unlock:
+	spin_unlock(&crew->lock);
 }
 
 /* ---- in the context of a restored thread ---- */
@@ -96,6 +99,20 @@ static void thread_free(struct kckpt_thread *thread)
 	module_put(THIS_MODULE);
 }
 
+/*
+ * Its process is marked as stopped: so it joins the others without anybody being told (no JOBCTL_STOP_CONSUME), in
+ * do_signal_stop(), where it counts as frozen.
+ */
+static void thread_stop(u32 signal)
+{
+	if (!signal)
+		return;
+	spin_lock_irq(&current->sighand->siglock);
+	current->jobctl &= ~JOBCTL_STOP_SIGMASK;
+	current->jobctl |= JOBCTL_STOP_PENDING | signal;
+	spin_unlock_irq(&current->sighand->siglock);
+}
+
 static void thread_go(struct callback_head *work)
 {
 	struct kckpt_thread *thread = container_of(work, struct kckpt_thread, work);
@@ -103,52 +120,49 @@ static void thread_go(struct callback_head *work)
 	/* With a signal flagged, the kernel's own rules for restarting the call apply to what is in ax. */
 	if (!(current->flags & PF_EXITING)) {
 		*current_pt_regs() = thread->regs;
+		thread_stop(kckpt_thread_stop_signal(&thread->session->ctx, thread->task));
 		set_tsk_thread_flag(current, TIF_SIGPENDING);
 	}
 	thread_free(thread);
 }
 
-/* From the built thread to the freezer. */
+/* From birth to the last barrier. */
 static int thread_run(struct kckpt_thread *thread)
 {
 	struct kckpt_session *session = thread->session;
-	int err;
 
-	err = crew_arrive(&session->crew, KCKPT_STAGE_FINISH) ?:
-	      kckpt_thread_finish(&session->ctx, thread) ?:
-	      crew_arrive(&session->crew, KCKPT_STAGE_GO);
-	if (err)
-		return err;
-	init_task_work(&thread->work, thread_go);
-	return kckpt_should_fail() ? -ESRCH : task_work_add(current, &thread->work, TWA_RESUME);
-}
-
-static int thread_end(struct kckpt_thread *thread, int err)
-{
-	if (err) {
-		kckpt_crew_kill(&thread->session->crew);
-		send_sig(SIGKILL, current, 1);
-		thread_free(thread);
-	}
-	return 0;
+	return kckpt_thread_begin(&session->ctx, thread) ?:
+	       crew_arrive(&session->crew, KCKPT_STAGE_BUILD) ?:
+	       kckpt_thread_build(&session->ctx, thread) ?:
+	       crew_arrive(&session->crew, KCKPT_STAGE_FINISH) ?:
+	       kckpt_thread_finish(&session->ctx, thread) ?:
+	       crew_arrive(&session->crew, KCKPT_STAGE_GO);
 }
 
 static int thread_main(void *arg)
 {
 	struct kckpt_thread *thread = arg;
-
-	kckpt_task_disown(current);
-	return thread_end(thread, thread_run(thread));
-}
-
-static int process_main(void *arg)
-{
-	struct kckpt_thread *thread = arg;
+	bool ends = false;
+	u32 code = 0;
 	int err;
 
 	kckpt_task_disown(current);
-	err = kckpt_process_build(&thread->session->ctx, thread) ?: thread_run(thread);
-	return thread_end(thread, err);
+	err = thread_run(thread);
+	if (!err)
+		ends = kckpt_thread_exit_code(&thread->session->ctx, thread->task, &code);
+	if (!err && !ends) {
+		init_task_work(&thread->work, thread_go);
+		err = kckpt_should_fail() ? -ESRCH : task_work_add(current, &thread->work, TWA_RESUME);
+	}
+	if (err) {
+		kckpt_crew_kill(thread->session);
+		send_sig(SIGKILL, current, 1);
+	}
+	if (err || ends)
+		thread_free(thread);
+	if (!err && ends)
+		kcall(do_exit)(code);
+	return 0;
 }
 
 /* Clone refuses while a signal is pending, and wants the call to be begun anew; ours cannot be. */
@@ -157,13 +171,20 @@ static int crew_clone_error(int err)
 	return err == -ERESTARTNOINTR ? -EINTR : err;
 }
 
-int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *task, u32 tid)
+static int crew_clone_failed(struct kckpt_session *session, struct kckpt_object *task, int err)
+{
+	err = crew_clone_error(err);
+	return kckpt_fail(&session->ctx, task, err == -EEXIST ? KCKPT_E_PID_TAKEN : KCKPT_E_CREATE, err, "pid %d",
+			  task->where.pid);
+}
+
+int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *leader, struct kckpt_object *task)
 {
 	struct kckpt_thread *thread = thread_alloc(session, task);
-	pid_t want = tid;
+	pid_t want = task->where.pid;
 	struct kernel_clone_args args = {
-		.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
-			 CLONE_UNTRACED,
+		.flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_UNTRACED |
+			 kckpt_task_clone_flags(&session->ctx, leader, task),
 		.fn = thread_main,
 		.fn_arg = thread,
 		.set_tid = &want,
@@ -173,12 +194,88 @@ int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *
 
 	if (!thread)
 		return kckpt_fail(&session->ctx, task, KCKPT_E_NO_MEMORY, 0, "thread");
-	pid = kckpt_should_fail() ? -EAGAIN : crew_clone_error(kcall(kernel_clone)(&args));
+	pid = kckpt_should_fail() ? -EAGAIN : kcall(kernel_clone)(&args);
 	if (pid >= 0)
 		return 0;
 	thread_free(thread);
-	return kckpt_fail(&session->ctx, task, pid == -EEXIST ? KCKPT_E_PID_TAKEN : KCKPT_E_CREATE, pid,
-			  "thread %u", tid);
+	return crew_clone_failed(session, task, pid);
+}
+
+/* Before anybody could reap it: its creator calls this, and is its parent or the elder sibling that is waited for. */
+static void crew_enlist(struct kckpt_session *session, struct kckpt_object *process, pid_t pid)
+{
+	struct task_struct *task = kcall(find_get_task_by_vpid)(pid);
+	struct kckpt_crew *crew = &session->crew;
+
+	spin_lock(&crew->lock);
+	process->made = task;
+	if (task && crew->stage == KCKPT_STAGE_DEAD)
+		send_sig(SIGKILL, task, 1);
+	spin_unlock(&crew->lock);
+}
+
+/* The folder of its cgroup, at a descriptor of the creator for as long as it takes. */
+static int crew_open_cgroup(struct kckpt_session *session, struct kckpt_object *process)
+{
+	struct kckpt_ctx *ctx = &session->ctx;
+	struct kckpt_process_rec rec;
+	struct kckpt_object *cgroup;
+	int fd = kckpt_process_rec(ctx, process, &rec);
+
+	if (fd)
+		return fd;
+	cgroup = kckpt_objtab_get(&ctx->objs, rec.cgroup);
+	if (!cgroup)
+		return -ENOENT;		/* a zombie's may be gone */
+	fd = kckpt_should_fail() ? -EMFILE : get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return kckpt_fail(ctx, process, KCKPT_E_CREATE, fd, "descriptor");
+	fd_install(fd, get_file(cgroup->made));
+	return fd;
+}
+
+int kckpt_crew_clone_process(struct kckpt_session *session, struct kckpt_object *process, pid_t *nr)
+{
+	struct kckpt_ctx *ctx = &session->ctx;
+	struct kckpt_object *leader = kckpt_process_leader(ctx, process);
+	struct kckpt_thread *thread = thread_alloc(session, leader);
+	bool ended = kckpt_process_ended(ctx, process);
+	pid_t want = process->where.pid, pid;
+	struct kernel_clone_args args = {
+		.flags = CLONE_UNTRACED | kckpt_process_clone_flags(process),
+		/* Nobody is told of the end of one that shall be found ended. */
+		.exit_signal = ended ? 0 : SIGCHLD,
+		.fn = thread_main,
+		.fn_arg = thread,
+		.set_tid = &want,
+		.set_tid_size = 1,
+	};
+	int fd;
+
+	if (!thread)
+		return kckpt_fail(ctx, process, KCKPT_E_NO_MEMORY, 0, "process");
+	/* The caller's table is shared only until the first act of the child, which takes an empty one. */
+	if (!process->creator)
+		args.flags |= CLONE_FILES;
+	fd = crew_open_cgroup(session, process);
+	if (fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = fd;
+	} else if (fd != -ENOENT) {
+		thread_free(thread);
+		return fd;
+	}
+	pid = kckpt_should_fail() ? -EAGAIN : kcall(kernel_clone)(&args);
+	if (fd >= 0)
+		close_fd(fd);
+	if (pid < 0) {
+		thread_free(thread);
+		return crew_clone_failed(session, leader, pid);
+	}
+	crew_enlist(session, process, pid);
+	if (nr)
+		*nr = pid;
+	return 0;
 }
 
 /* ---- in the context of the session's caller ---- */
@@ -203,9 +300,21 @@ static int crew_why_dead(struct kckpt_session *session)
 	return kckpt_fail(&session->ctx, NULL, KCKPT_E_CREATE, -EINTR, "a restored task was killed");
 }
 
-static bool crew_doomed(const struct kckpt_crew *crew)
+/* One that is killed from outside never arrives. Those that end by themselves do so after the last barrier. */
+static bool crew_doomed(struct kckpt_session *session)
 {
-	return !crew->root || crew->root->signal->flags & SIGNAL_GROUP_EXIT;
+	const struct task_struct *task;
+	struct kckpt_object *obj;
+	bool doomed = false;
+
+	spin_lock(&session->crew.lock);
+	kckpt_for_each_object(&session->ctx.objs, obj) {
+		task = obj->made;
+		if (obj->family == KCKPT_F_process && task && task->signal->flags & SIGNAL_GROUP_EXIT)
+			doomed |= !kckpt_process_ended(&session->ctx, obj);
+	}
+	spin_unlock(&session->crew.lock);
+	return doomed;
 }
 
 /* All at the end of the stage, or the reason why not. @timeout_ms: 0 leaves that to the watchdog. */
@@ -215,11 +324,10 @@ static int crew_wait(struct kckpt_session *session, u32 timeout_ms)
 	struct kckpt_crew *crew = &session->crew;
 	long left;
 
-	/* A root that is killed from outside never arrives: look at it from time to time. */
 	do {
 		left = kckpt_should_fail() ? -EINTR :
 		       wait_event_killable_timeout(crew->wait, crew_arrived(crew), HZ / 10);
-	} while (!left && !crew_doomed(crew) && !(timeout_ms && time_after(jiffies, end)));
+	} while (!left && !crew_doomed(session) && !(timeout_ms && time_after(jiffies, end)));
 
 	if (left < 0)
 		return kckpt_fail(&session->ctx, NULL, KCKPT_E_INTERRUPTED, 0, "restore");
@@ -234,60 +342,68 @@ static int crew_wait(struct kckpt_session *session, u32 timeout_ms)
 /* The descriptor named the cgroup twice, to us and to clone: was it the same? */
 static int crew_check_place(struct kckpt_session *session)
 {
-	bool there;
+	struct kckpt_object *obj;
+	bool there = true;
 
-	if (!session->crew.root)
-		return crew_why_dead(session);
 	rcu_read_lock();
-	there = task_dfl_cgroup(session->crew.root) == session->freezer.cgrp;
+	kckpt_for_each_object(&session->ctx.objs, obj)
+		if (obj->family == KCKPT_F_process)
+			there &= obj->made && cgroup_is_descendant(task_dfl_cgroup(obj->made), session->freezer.cgrp);
 	rcu_read_unlock();
 	return there ? 0 : kckpt_fail(&session->ctx, NULL, KCKPT_E_JOB_MOVED, 0, "the tasks are in another cgroup");
 }
 
-static struct kckpt_object *crew_root(struct kckpt_ctx *ctx)
+static int crew_create_roots(struct kckpt_session *session)
 {
-	struct kckpt_object *obj;
-
-	kckpt_for_each_object(&ctx->objs, obj)
-		if (obj->family == KCKPT_F_process)
-			return obj;
-	return NULL;
-}
-
-int kckpt_crew_start(struct kckpt_session *session, int cgroup, u64 *create_ns)
-{
-	struct kckpt_object *process = crew_root(&session->ctx);
-	struct kckpt_crew *crew = &session->crew;
-	pid_t want = process->where.pid;
-	struct kernel_clone_args args = {
-		/* The table is shared only until the first act of the child, which takes an empty one. */
-		.flags = CLONE_INTO_CGROUP | CLONE_FILES | CLONE_UNTRACED,
-		.cgroup = cgroup,
-		.exit_signal = SIGCHLD,
-		.fn = process_main,
-		.set_tid = &want,
-		.set_tid_size = 1,
-	};
-	ktime_t start = ktime_get();
-	struct kckpt_thread *thread;
+	struct kckpt_object *root, *first = NULL;
+	pid_t pid;
 	int err;
 
-	thread = thread_alloc(session, kckpt_process_leader(&session->ctx, process));
-	if (!thread)
-		return kckpt_fail(&session->ctx, process, KCKPT_E_NO_MEMORY, 0, "process");
-	args.fn_arg = thread;
-	crew->root_pid = kckpt_should_fail() ? -EAGAIN : kcall(kernel_clone)(&args);
-	if (crew->root_pid < 0) {
-		err = crew_clone_error(crew->root_pid);
-		thread_free(thread);
-		return kckpt_fail(&session->ctx, process, err == -EEXIST ? KCKPT_E_PID_TAKEN : KCKPT_E_CREATE, err,
-				  "process %d", want);
+	for (root = session->ctx.roots; root; root = root->next) {
+		err = kckpt_crew_clone_process(session, root, &pid);
+		if (err)
+			return err;
+		if (!first || root->id < first->id) {
+			first = root;
+			session->crew.root_pid = pid;
+		}
 	}
-	/* Before anybody could reap it: we are its parent, and here. */
-	crew->root = kcall(find_get_task_by_vpid)(crew->root_pid);
-	err = crew_wait(session, 0) ?: crew_check_place(session);
+	return 0;
+}
+
+int kckpt_crew_start(struct kckpt_session *session, u64 *create_ns)
+{
+	struct kckpt_crew *crew = &session->crew;
+	ktime_t start = ktime_get();
+	int err;
+
+	spin_lock(&crew->lock);
+	crew->started = true;
+	spin_unlock(&crew->lock);
+	err = crew_create_roots(session) ?:
+	      crew_wait(session, 0) ?:
+	      crew_check_place(session) ?:
+	      kckpt_process_link(&session->ctx);
+	if (!err)
+		err = crew_set_stage(crew, KCKPT_STAGE_BUILD) ? crew_wait(session, 0) :
+									  crew_why_dead(session);
 	*create_ns = ktime_to_ns(ktime_sub(ktime_get(), start));
 	return err;
+}
+
+/* Zombies are where they shall be, and nobody was told. */
+static bool crew_all_ended(struct kckpt_session *session)
+{
+	const struct task_struct *task;
+	struct kckpt_object *obj;
+
+	kckpt_for_each_object(&session->ctx.objs, obj) {
+		task = obj->made;
+		if (obj->family == KCKPT_F_process && kckpt_process_ended(&session->ctx, obj) &&
+		    READ_ONCE(task->exit_state) != EXIT_ZOMBIE)
+			return false;
+	}
+	return true;
 }
 
 static int crew_freeze(struct kckpt_session *session, unsigned long end)
@@ -295,17 +411,17 @@ static int crew_freeze(struct kckpt_session *session, unsigned long end)
 	struct kckpt_freezer *freezer = &session->freezer;
 	struct kckpt_crew *crew = &session->crew;
 
-	while (!kckpt_freezer_is_frozen(freezer) || READ_ONCE(crew->live)) {
+	while (!kckpt_freezer_is_frozen(freezer) || READ_ONCE(crew->live) || !crew_all_ended(session)) {
 		if (kckpt_should_fail() || fatal_signal_pending(current))
 			return kckpt_fail(&session->ctx, NULL, KCKPT_E_INTERRUPTED, 0, "commit");
-		if (READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD || crew_doomed(crew))
+		if (READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD || crew_doomed(session))
 			return kckpt_fail(&session->ctx, NULL, KCKPT_E_JOB_MOVED, 0, "killed before the commit");
 		if (time_after(jiffies, end))
 			return kckpt_fail(&session->ctx, NULL, KCKPT_E_FREEZE_TIMEOUT, 0, "restored tasks");
 		usleep_range(50, 100);
 	}
 	/* An empty cgroup counts as frozen, too. */
-	if (READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD || crew_doomed(crew) ||
+	if (READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD || crew_doomed(session) ||
 	    !cgroup_is_populated(freezer->cgrp))
 		return kckpt_fail(&session->ctx, NULL, KCKPT_E_JOB_MOVED, 0, "killed before the commit");
 	return 0;
@@ -315,6 +431,7 @@ int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 {
 	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
 	struct kckpt_crew *crew = &session->crew;
+	struct kckpt_object *obj;
 	int err;
 
 	if (!crew_set_stage(crew, KCKPT_STAGE_FINISH))
@@ -323,7 +440,7 @@ int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 	if (err)
 		return err;
 	kckpt_mm_seal(&session->ctx);
-	err = kckpt_process_seal(&session->ctx, crew->root);
+	err = kckpt_process_seal(&session->ctx);
 	if (err)
 		return err;
 	/* Before anybody runs: an end of a pipe that we still hold would keep others from seeing its end. */
@@ -335,18 +452,37 @@ int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 		return err;
 	if (!crew_set_stage(crew, KCKPT_STAGE_GO))
 		return crew_why_dead(session);
-	return crew_freeze(session, end);
+	err = crew_freeze(session, end);
+	if (err)
+		return err;
+	kckpt_for_each_object(&session->ctx.objs, obj)
+		if (obj->family == KCKPT_F_process)
+			kckpt_process_set_exit_signal(&session->ctx, obj);
+	return 0;
 }
 
-void kckpt_crew_reap(struct kckpt_crew *crew)
+/* Those that are not gone yet; ours are waited for, the others' by whom they were left to. */
+static bool crew_reap_once(struct kckpt_session *session)
+{
+	struct kckpt_object *obj;
+	bool gone = !READ_ONCE(session->crew.live);
+
+	kckpt_for_each_object(&session->ctx.objs, obj) {
+		if (obj->family != KCKPT_F_process || !obj->made || !pid_alive(obj->made))
+			continue;
+		/* A leader can only be waited for when the last of its threads is gone. */
+		kcall(kernel_wait4)(task_pid_vnr(obj->made), NULL, WNOHANG | __WALL, NULL);
+		gone &= !pid_alive(obj->made);
+	}
+	return gone;
+}
+
+void kckpt_crew_reap(struct kckpt_session *session)
 {
 	unsigned long end = jiffies + 10 * HZ;
 
-	/* The leader can only be waited for when the last of its threads is gone. */
-	while (!time_after(jiffies, end)) {
-		if (!READ_ONCE(crew->live) &&
-		    (!crew->root || kcall(kernel_wait4)(crew->root_pid, NULL, WNOHANG | __WALL, NULL)))
-			break;
+	if (!session->crew.started)
+		return;
+	while (!crew_reap_once(session) && !time_after(jiffies, end))
 		usleep_range(100, 500);
-	}
 }

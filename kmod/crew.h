@@ -17,20 +17,21 @@ struct kckpt_object;
 struct kckpt_session;
 
 enum kckpt_stage {
-	KCKPT_STAGE_BUILD,	/* processes, threads, areas, files */
+	KCKPT_STAGE_BEGIN,	/* the skeleton: processes and threads */
+	KCKPT_STAGE_BUILD,	/* areas, files, handlers */
 	KCKPT_STAGE_FINISH,	/* pages are in: what needs them, then registers */
-	KCKPT_STAGE_GO,		/* off to user mode */
+	KCKPT_STAGE_GO,		/* off to user mode, or to the end */
 	KCKPT_STAGE_DEAD,
 };
 
 struct kckpt_crew {
-	spinlock_t lock;		/* stage and counts */
+	spinlock_t lock;		/* stage and counts, and who is there: kckpt_object.made of processes */
 	wait_queue_head_t wait;
 	enum kckpt_stage stage;
+	bool started;			/* the objects are complete, and made of processes is ours */
 	u32 expected, arrived;		/* threads; arrived at the end of the current stage */
 	u32 live;			/* threads that are still in our text */
-	struct task_struct *root;	/* with a reference */
-	pid_t root_pid;			/* in the namespace of who called instantiate */
+	pid_t root_pid;			/* of the first root, in the namespace of who called instantiate */
 };
 
 /* One restored thread. */
@@ -44,23 +45,27 @@ struct kckpt_thread {
 void kckpt_crew_init(struct kckpt_crew *crew);
 
 /*
- * kckpt_crew_start() - create the root process in the cgroup of descriptor @cgroup, wait until all threads have built
- * themselves. On failure all are gone and reaped.
+ * kckpt_crew_start() - create the roots, and they the others; wait until all threads have built themselves. On failure
+ * all are gone and reaped.
  */
-int kckpt_crew_start(struct kckpt_session *session, int cgroup, u64 *create_ns);
+int kckpt_crew_start(struct kckpt_session *session, u64 *create_ns);
 
-/* kckpt_crew_clone_thread() - in the context of a restored process: create another of its threads. */
-int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *task, u32 tid);
+/* kckpt_crew_clone_thread() - in the context of a restored leader: create another thread of its process. */
+int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *leader, struct kckpt_object *task);
+
+/*
+ * kckpt_crew_clone_process() - in the context of its creator, a restored thread or for a root the caller: create a
+ * process in its cgroup. Sets *@nr to its id unless NULL.
+ */
+int kckpt_crew_clone_process(struct kckpt_session *session, struct kckpt_object *process, pid_t *nr);
 
 /* kckpt_crew_finish() - let them finish, freeze the cgroup, let them go into the freezer. */
 int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms);
 
 /* kckpt_crew_kill() - end them all; does not wait. */
-void kckpt_crew_kill(struct kckpt_crew *crew);
+void kckpt_crew_kill(struct kckpt_session *session);
 
 /* kckpt_crew_reap() - after kill: wait until they are gone, at most 10 s; the caller's children are reaped. */
-void kckpt_crew_reap(struct kckpt_crew *crew);
-
-void kckpt_crew_put(struct kckpt_crew *crew);
+void kckpt_crew_reap(struct kckpt_session *session);
 
 #endif

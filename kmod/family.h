@@ -34,6 +34,9 @@ struct kckpt_ctx {
 
 	/* dump */
 	struct cgroup *cgrp;
+	struct cgroup **cgroups;	/* it and those below it, with references; see freeze.h */
+	u32 nr_cgroups;
+	const void *outside_group[2];	/* process group and session of the outside that were met last */
 	struct kckpt_recbuf records;
 	u64 nr_records;
 	u32 nr_tasks;
@@ -44,6 +47,8 @@ struct kckpt_ctx {
 	s64 monotonic_shift;		/* what to add to a time of the dump's CLOCK_MONOTONIC, ns */
 	s64 boottime_shift;
 	struct kckpt_crew *crew;
+	struct kckpt_object *roots;	/* processes whose parent is the caller */
+	struct path cgroup_path;	/* folder of the job's cgroup */
 };
 
 /*
@@ -78,6 +83,9 @@ struct kckpt_family_ops {
 #define KCKPT_FAMILY(name, id, title) extern const struct kckpt_family_ops kckpt_##name##_ops;
 #include <kckpt/families.def>
 #undef KCKPT_FAMILY
+
+/* kckpt_capture_task() - dump: a task that belongs to the job; see capture.c. Interned once, however often it is met. */
+int kckpt_capture_task(struct kckpt_ctx *ctx, struct task_struct *task);
 
 static inline void kckpt_progress(struct kckpt_ctx *ctx)
 {

@@ -115,6 +115,45 @@ static int freezer_start(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer)
 	return err ? kckpt_fail(ctx, NULL, KCKPT_E_CGROUP_EMPTY, err, "") : 0;
 }
 
+/* Under cgroup_mutex: the tree stands still. */
+static int list_cgroups(struct kckpt_ctx *ctx, struct cgroup *top)
+{
+	struct cgroup_subsys_state *css;
+	u32 nr = 0;
+
+	css_for_each_descendant_pre(css, &top->self)
+		nr++;
+	ctx->cgroups = kckpt_alloc(nr * sizeof(*ctx->cgroups));
+	if (!ctx->cgroups)
+		return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "cgroups");
+	css_for_each_descendant_pre(css, &top->self) {
+		if (!(css->flags & CSS_ONLINE))
+			continue;
+		cgroup_get(css->cgroup);
+		ctx->cgroups[ctx->nr_cgroups++] = css->cgroup;
+	}
+	return 0;
+}
+
+/* What is frozen: the cgroup itself and all below it. */
+static int freezer_list(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer)
+{
+	int err;
+
+	mutex_lock(kdata(cgroup_mutex));
+	err = list_cgroups(ctx, freezer->cgrp);
+	mutex_unlock(kdata(cgroup_mutex));
+	return err;
+}
+
+void kckpt_freezer_unlist(struct kckpt_ctx *ctx)
+{
+	while (ctx->nr_cgroups)
+		cgroup_put(ctx->cgroups[--ctx->nr_cgroups]);
+	kvfree(ctx->cgroups);
+	ctx->cgroups = NULL;
+}
+
 int kckpt_freezer_start_restored(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer)
 {
 	int err;
@@ -125,11 +164,11 @@ int kckpt_freezer_start_restored(struct kckpt_ctx *ctx, struct kckpt_freezer *fr
 	return err ? kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, err, "the cgroup was removed") : 0;
 }
 
-int kckpt_freezer_check_empty(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer)
+int kckpt_freezer_check_empty(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u32 nr_below)
 {
 	struct cgroup *cgrp = freezer->cgrp;
 
-	if (cgroup_is_populated(cgrp) || cgrp->nr_descendants)
+	if (cgroup_is_populated(cgrp) || cgrp->nr_descendants != nr_below)
 		return kckpt_fail(ctx, NULL, KCKPT_E_CGROUP_NOT_EMPTY, 0, "");
 	if (cgrp->freezer.e_freeze || test_bit(CGRP_FREEZE, &cgrp->flags))
 		return kckpt_fail(ctx, NULL, KCKPT_E_CGROUP_FROZEN, 0, "");
@@ -150,7 +189,7 @@ void kckpt_nap(unsigned int i)
 		msleep(5);
 }
 
-static void report_stuck(struct kckpt_ctx *ctx, struct cgroup *cgrp)
+static void report_stuck_in(struct kckpt_ctx *ctx, struct cgroup *cgrp)
 {
 	struct kckpt_object about = { .family = KCKPT_F_task };
 	struct css_task_iter it;
@@ -164,36 +203,86 @@ static void report_stuck(struct kckpt_ctx *ctx, struct cgroup *cgrp)
 	}
 }
 
-int kckpt_freezer_freeze(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u32 timeout_ms)
+static void report_stuck(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer)
 {
-	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
-	struct css_task_iter it;
-	struct task_struct *task;
-	unsigned int i;
-	int err;
+	u32 i;
 
-	err = freezer_start(ctx, freezer);
-	if (err)
-		return err;
+	if (!freezer_list(ctx, freezer))
+		for (i = 0; i < ctx->nr_cgroups; i++)
+			report_stuck_in(ctx, ctx->cgroups[i]);
+	kckpt_freezer_unlist(ctx);
+}
+
+/* Until the last task has stopped. */
+static int freezer_wait(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, unsigned long end)
+{
+	unsigned int i;
+
 	for (i = 0; !kckpt_freezer_is_frozen(freezer); i++) {
-		if (kckpt_should_fail() || signal_pending(current)) {
-			kckpt_freezer_thaw(freezer);
+		if (kckpt_should_fail() || signal_pending(current))
 			return kckpt_fail(ctx, NULL, KCKPT_E_INTERRUPTED, 0, "freeze");
-		}
 		if (time_after(jiffies, end)) {
-			report_stuck(ctx, freezer->cgrp);
-			kckpt_freezer_thaw(freezer);
+			report_stuck(ctx, freezer);
 			return kckpt_error_errno(KCKPT_E_FREEZE_TIMEOUT);
 		}
 		kckpt_nap(i);
 	}
-	freezer->freeze_ns = ktime_to_ns(ktime_sub(ktime_get(), freezer->since));
-	kckpt_for_each_cgroup_task(&it, task, freezer->cgrp) {
-		/* It says that it is frozen before it sleeps; its FPU state is in memory only after that. */
-		for (i = 0; !kckpt_is_off_cpu(task) && !time_after(jiffies, end); i++)
-			kckpt_nap(i);
-		kckpt_hide_eintr(task);
+	return 0;
+}
+
+/* In the middle of vfork(): waits in the kernel for its child, without registers to go on from. */
+static bool waits_for_vfork(struct task_struct *task)
+{
+	return task->frozen && READ_ONCE(task->__state) & TASK_UNINTERRUPTIBLE;
+}
+
+/* It says that it is frozen before it sleeps; its FPU state is in memory only after that. */
+static bool freezer_settle(struct kckpt_ctx *ctx, unsigned long end)
+{
+	struct css_task_iter it;
+	struct task_struct *task;
+	bool vfork = false;
+	unsigned int i;
+	u32 c;
+
+	for (c = 0; c < ctx->nr_cgroups; c++) {
+		kckpt_for_each_cgroup_task(&it, task, ctx->cgroups[c]) {
+			for (i = 0; !kckpt_is_off_cpu(task) && !time_after(jiffies, end); i++)
+				kckpt_nap(i);
+			kckpt_hide_eintr(task);
+			vfork |= waits_for_vfork(task);
+		}
 	}
+	return !vfork;
+}
+
+/*
+ * A child of vfork() is mostly gone after a moment: let the job run on for a little, longer each time, and try again. When
+ * there is no time left it stays frozen, and the walk names those who wait.
+ */
+static int freezer_retry(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, unsigned int round, unsigned long end)
+{
+	kckpt_freezer_unlist(ctx);
+	kckpt_freezer_thaw(freezer);
+	msleep(1 << min(round, 6U));
+	return freezer_start(ctx, freezer) ?: freezer_wait(ctx, freezer, end) ?: freezer_list(ctx, freezer);
+}
+
+int kckpt_freezer_freeze(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u32 timeout_ms)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
+	unsigned int round;
+	int err;
+
+	err = freezer_start(ctx, freezer) ?: freezer_wait(ctx, freezer, end) ?: freezer_list(ctx, freezer);
+	for (round = 0; !err && !freezer_settle(ctx, end) && freezer->ours && !time_after(jiffies, end); round++)
+		err = freezer_retry(ctx, freezer, round, end);
+	if (err) {
+		kckpt_freezer_unlist(ctx);
+		kckpt_freezer_thaw(freezer);
+		return err;
+	}
+	freezer->freeze_ns = ktime_to_ns(ktime_sub(ktime_get(), freezer->since));
 	return 0;
 }
 

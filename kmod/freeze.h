@@ -26,11 +26,17 @@ int kckpt_freezer_hold(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, int
 /* kckpt_freezer_drop() - let it go; thaws it if it is ours. */
 void kckpt_freezer_drop(struct kckpt_freezer *freezer);
 
-/* kckpt_freezer_freeze() - freeze and wait for the last task, at most @timeout_ms; reports who did not stop. */
+/*
+ * kckpt_freezer_freeze() - freeze and wait for the last task, at most @timeout_ms; reports who did not stop. Lists what
+ * is frozen in ctx->cgroups.
+ */
 int kckpt_freezer_freeze(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u32 timeout_ms);
 
-/* kckpt_freezer_check_empty() - fit to restore into: no tasks, no children, not frozen. */
-int kckpt_freezer_check_empty(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer);
+/* kckpt_freezer_unlist() - forget ctx->cgroups. */
+void kckpt_freezer_unlist(struct kckpt_ctx *ctx);
+
+/* kckpt_freezer_check_empty() - fit to restore into: no tasks, @nr_below cgroups below it, not frozen. */
+int kckpt_freezer_check_empty(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u32 nr_below);
 
 /* kckpt_freezer_start_restored() - begin to freeze what we restored there; the caller waits. */
 int kckpt_freezer_start_restored(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer);

@@ -47,8 +47,9 @@ int copy_uabi_from_kernel_to_xstate(struct fpstate *fpstate, const void *kbuf, u
 void __set_current_blocked(const sigset_t *set);
 int send_signal_locked(int sig, struct kernel_siginfo *info, struct task_struct *task, enum pid_type type);
 int ksys_setsid(void);
+struct pid *alloc_pid(struct pid_namespace *ns, pid_t *set_tid, size_t set_tid_size);
 typedef long kckpt_syscall_t(const struct pt_regs *regs);
-kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_sys_setpgid, __x64_sys_membarrier,
+kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_sys_membarrier,
 	__x64_sys_set_robust_list;
 
 /* X(name, family, why): functions, called with kcall(name)(...). A missing one disables its family. */
@@ -64,12 +65,15 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(task_call_func,	task,	"look at a task that cannot wake up meanwhile")		\
 	X(put_task_stack,	stream,	"look at the registers of a task that may die")		\
 	X(ptrace_may_access,	stream,	"ask whether the caller may look into a task")		\
+	X(do_exit,		process, "be a zombie again")					\
 	X(__lock_task_sighand,	process, "read pending signals")				\
-	X(do_sigaction,		process, "set signal handlers")					\
+	X(do_sigaction,		sighand, "set signal handlers")					\
+	X(alloc_pid,		group,	"take the id of a group whose leader is gone")		\
+	X(free_pid,		group,	"give such an id back")					\
+	X(change_pid,		group,	"join a session or process group")			\
 	X(send_signal_locked,	process, "queue pending signals again")				\
 	X(do_prlimit,		process, "set limits with their side effects")			\
 	X(ksys_setsid,		process, "lead a session")					\
-	X(__x64_sys_setpgid,	process, "lead a process group")				\
 	X(__set_current_blocked, task,	"set the signal mask")					\
 	X(__set_task_comm,	task,	"set the name")						\
 	X(__x64_sys_set_robust_list, task, "register robust futexes")				\
@@ -91,6 +95,7 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(set_cred_ucounts,	cred,	"charge the account of a user")				\
 	X(security_task_fix_setuid, cred, "ask the security modules about a change of ids")	\
 	X(set_fs_pwd,		fs,	"set the working directory")				\
+	X(free_fs_struct,	fs,	"share a working directory")				\
 	X(__d_path,		fs,	"name a file as its task sees it")			\
 	X(dup_fd,		files,	"make an empty descriptor table")			\
 	X(put_files_struct,	files,	"drop a descriptor table")				\
@@ -102,6 +107,7 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 /* X(name, family, why): data, and functions that are only compared or stored; kdata(name) is the address. */
 #define KCKPT_KSYM_DATA(X)									\
 	X(cgroup_mutex,			stream,	"serialize with changes of the hierarchy")	\
+	X(tasklist_lock,		process, "look at the children of a task")		\
 	X(vdso_image_64,		mm,	"the vdso of this kernel")			\
 	X(special_mapping_vmops,	mm,	"tell the vdso from any other area")		\
 	X(fpu_user_cfg,			cpu,	"size and features of the vector state")	\

@@ -19,6 +19,21 @@ static void files_put(void *ptr)
 	kcall(put_files_struct)(ptr);
 }
 
+struct kckpt_object *kckpt_intern_files(struct kckpt_ctx *ctx, struct task_struct *task,
+					const struct kckpt_where *where)
+{
+	struct files_struct *files;
+
+	task_lock(task);
+	files = task->files;
+	if (files)
+		atomic_inc(&files->count);
+	task_unlock(task);
+	if (!files)
+		return ERR_PTR(kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, 0, "it was killed"));
+	return kckpt_intern(ctx, KCKPT_F_files, files, where);
+}
+
 /* The first open file at or after *@fd, with a reference. Works on the table of any task, dead or alive. */
 static struct file *files_next(struct files_struct *files, unsigned int *fd, bool *cloexec)
 {
@@ -102,7 +117,7 @@ static int files_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct files_struct *files = (struct files_struct *)obj->ptr;
 
-	if (atomic_read(&files->count) > ctx->nr_tasks + 1)
+	if (atomic_read(&files->count) > obj->seen + 1)
 		files_has_outsider(ctx, obj, files);
 	return 0;
 }
@@ -204,7 +219,28 @@ static int files_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 			return err;
 		cond_resched();
 	}
+	atomic_inc(&current->files->count);
+	obj->made = current->files;
 	return 0;
+}
+
+static void files_release(struct kckpt_object *obj)
+{
+	if (obj->made)
+		kcall(put_files_struct)(obj->made);
+}
+
+void kckpt_files_adopt(struct kckpt_object *obj)
+{
+	struct files_struct *files = obj->made, *old = current->files;
+
+	if (files == old)
+		return;
+	atomic_inc(&files->count);
+	task_lock(current);
+	current->files = files;
+	task_unlock(current);
+	kcall(put_files_struct)(old);
 }
 
 int kckpt_files_disown(struct kckpt_ctx *ctx, struct kckpt_object *process)
@@ -235,4 +271,5 @@ const struct kckpt_family_ops kckpt_files_ops = {
 	.put = files_put,
 	.collect = files_collect, .closed = files_closed, .dump = files_dump,
 	.check = files_check, .restore = files_restore,
+	.release = files_release,
 };

@@ -5,6 +5,16 @@
 struct kckpt_ctx;
 struct kckpt_object;
 
+struct kckpt_where;
+struct task_struct;
+
+/* kckpt_intern_files() - the descriptor table of @task; interned once per task. */
+struct kckpt_object *kckpt_intern_files(struct kckpt_ctx *ctx, struct task_struct *task,
+					const struct kckpt_where *where);
+
+/* kckpt_files_adopt() - the current, restored task shares the table that another one has made, unless it does already. */
+void kckpt_files_adopt(struct kckpt_object *obj);
+
 /*
  * kckpt_files_disown() - the current, new process gets an empty descriptor table in place of the caller's. Must be its
  * first act: as long as it has the caller's, it holds the session.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Working directory and umask. The object's pointer is the leader of the process: an fs_struct cannot be held.
+ * Working directory and umask. The object's pointer is only a name, since an fs_struct cannot be held: one of its tasks
+ * is.
  *
  * Refused: another root directory than the caller's, sharing with tasks outside.
  */
@@ -10,10 +11,46 @@
 #include "family.h"
 #include "fault.h"
 #include "ksym.h"
+#include "obj_fs.h"
 
-static void fs_put(void *ptr)
+static struct task_struct *fs_task(const struct kckpt_object *obj)
 {
-	put_task_struct(ptr);
+	return obj->made2;
+}
+
+static void fs_put_users(struct fs_struct *fs)
+{
+	bool last;
+
+	spin_lock(&fs->lock);
+	last = !--fs->users;
+	spin_unlock(&fs->lock);
+	if (last)
+		kcall(free_fs_struct)(fs);
+}
+
+/* A dump has a task, a restore the fs_struct that was made. */
+static void fs_release(struct kckpt_object *obj)
+{
+	if (obj->made2)
+		put_task_struct(obj->made2);
+	if (obj->made)
+		fs_put_users(obj->made);
+}
+
+/* ---- dump ---- */
+
+struct kckpt_object *kckpt_intern_fs(struct kckpt_ctx *ctx, struct task_struct *task, const struct kckpt_where *where)
+{
+	const void *fs = READ_ONCE(task->fs);
+	struct kckpt_object *obj;
+
+	if (!fs)
+		return ERR_PTR(kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, 0, "it was killed"));
+	obj = kckpt_intern(ctx, KCKPT_F_fs, fs, where);
+	if (!IS_ERR(obj) && !obj->made2)
+		obj->made2 = get_task_struct(task);
+	return obj;
 }
 
 static bool fs_paths(struct task_struct *task, struct path *root, struct path *pwd, int *umask)
@@ -37,7 +74,7 @@ static bool fs_paths(struct task_struct *task, struct path *root, struct path *p
 
 static int fs_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	struct task_struct *task = (struct task_struct *)obj->ptr;
+	struct task_struct *task = fs_task(obj);
 	struct path root, pwd;
 	char *buf = kckpt_alloc(PATH_MAX);
 	int umask;
@@ -61,21 +98,21 @@ static int fs_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 /* Only tasks count as users of an fs_struct, so a number too high is a task outside. */
 static int fs_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	struct task_struct *task = (struct task_struct *)obj->ptr;
+	struct task_struct *task = fs_task(obj);
 	int users = 0;
 
 	task_lock(task);
 	if (task->fs)
 		users = task->fs->users;
 	task_unlock(task);
-	if (users > get_nr_threads(task))
+	if (users > obj->seen)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_SHARES, 0, "working directory and umask (CLONE_FS)");
 	return 0;
 }
 
 static int fs_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	struct task_struct *task = (struct task_struct *)obj->ptr;
+	struct task_struct *task = fs_task(obj);
 	struct kckpt_fs_rec rec = {};
 	char *buf = kckpt_alloc(PATH_MAX), *name;
 	struct path root, pwd;
@@ -149,12 +186,31 @@ static int fs_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	kcall(set_fs_pwd)(current->fs, &pwd);
 	path_put(&pwd);
 	current->fs->umask = umask;
+	spin_lock(&current->fs->lock);
+	current->fs->users++;
+	spin_unlock(&current->fs->lock);
+	obj->made = current->fs;
 	return 0;
+}
+
+void kckpt_fs_adopt(struct kckpt_object *obj)
+{
+	struct fs_struct *fs = obj->made, *old = current->fs;
+
+	if (fs == old)
+		return;
+	spin_lock(&fs->lock);
+	fs->users++;
+	spin_unlock(&fs->lock);
+	task_lock(current);
+	current->fs = fs;
+	task_unlock(current);
+	fs_put_users(old);
 }
 
 const struct kckpt_family_ops kckpt_fs_ops = {
 	.name = "fs",
-	.put = fs_put,
 	.collect = fs_collect, .closed = fs_closed, .dump = fs_dump,
 	.check = fs_check, .restore = fs_restore,
+	.release = fs_release,
 };

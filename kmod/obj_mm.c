@@ -118,6 +118,15 @@ static u32 mm_membarrier_commands(u32 state, u32 *unknown)
 
 /* ---- dump ---- */
 
+struct kckpt_object *kckpt_intern_mm(struct kckpt_ctx *ctx, struct task_struct *task, const struct kckpt_where *where)
+{
+	struct mm_struct *mm = get_task_mm(task);
+
+	if (!mm)
+		return ERR_PTR(kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, 0, "it was killed"));
+	return kckpt_intern(ctx, KCKPT_F_mm, mm, where);
+}
+
 enum vma_kind { VMA_ANON, VMA_FILE, VMA_VDSO, VMA_VVAR, VMA_OTHER };
 
 static enum vma_kind vma_kind(struct vm_area_struct *vma)
@@ -270,7 +279,7 @@ static int mm_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	struct mm_struct *mm = (struct mm_struct *)obj->ptr;
 	struct task_struct *outsider;
 
-	if (atomic_read(&mm->mm_users) <= ctx->nr_tasks + 1)
+	if (atomic_read(&mm->mm_users) <= obj->seen + 1)
 		return 0;
 	outsider = mm_find_outsider(ctx, mm);
 	if (outsider) {
@@ -498,12 +507,23 @@ static bool vma_was_writable(const struct kckpt_vma_rec *vma)
 	       !(vma->vma_flags & KCKPT_VMA_SHARED);
 }
 
+/* Address spaces are made side by side, files one at a time. */
+static int mm_make_file(struct kckpt_ctx *ctx, struct kckpt_object *file)
+{
+	int err;
+
+	mutex_lock(&ctx->objs.make_lock);
+	err = kckpt_make(ctx, file);
+	mutex_unlock(&ctx->objs.make_lock);
+	return err;
+}
+
 static int mm_map_area(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma)
 {
 	struct kckpt_object *file = vma->file ? kckpt_objtab_get(&ctx->objs, vma->file) : NULL;
 	unsigned long prot = vma->prot | (vma_was_writable(vma) ? PROT_WRITE : 0);
 	unsigned long addr;
-	int err = file ? kckpt_make(ctx, file) : 0;
+	int err = file ? mm_make_file(ctx, file) : 0;
 
 	if (err)
 		return err;
@@ -539,7 +559,7 @@ static int mm_map_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 static int mm_set_exe(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_mm_rec *rec)
 {
 	struct kckpt_object *exe = kckpt_objtab_get(&ctx->objs, rec->exe);
-	int err = kckpt_make(ctx, exe);
+	int err = mm_make_file(ctx, exe);
 
 	if (err)
 		return err;
@@ -582,10 +602,6 @@ static int mm_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 	if (err)
 		return err;
-	/* We are in the kernel and come back with other registers: nothing of the caller's memory is needed. */
-	err = kckpt_should_fail() ? -ENOMEM : vm_munmap(0, TASK_SIZE_MAX);
-	if (err)
-		return kckpt_fail(ctx, obj, KCKPT_E_VMA_MAP, err, "unmapping the caller's memory");
 	err = mm_set_exe(ctx, obj, &rec) ?: mm_map_vdso(ctx, obj, &rec) ?: mm_map_areas(ctx, obj);
 	if (err)
 		return err;

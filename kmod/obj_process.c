@@ -1,25 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Processes: signal_struct and sighand_struct, and which mm, fs and descriptor table its threads share.
+ * Processes: signal_struct, the place in the tree, and which mm and handlers the threads share.
  *
- * Saved: ids, handlers, shared pending signals, limits, oom_score_adj, child subreaper. A process group or session
- * whose leader is outside the job becomes that of the restorer.
- * Refused: more than one process, children (also zombies), timers, sharing with tasks outside.
- * Not saved: accounting of ended threads and children, audit tty, autogroup, core dump in progress, tty (comes
- * with the session of the restorer).
+ * Saved: ids, parent, shared pending signals, limits, oom_score_adj, child subreaper, a stop by a signal, and of an
+ * ended one what its parent has not waited for. A process group or session of the outside becomes the restorer's.
+ * Refused: children outside of the job, timers, a stop in progress, memory shared with one that is neither parent nor
+ * sibling.
+ * Not saved: accounting (also of ended children), audit tty, autogroup, core dump in progress.
  */
 #include <linux/oom.h>
 #include <linux/sched/signal.h>
-#include <linux/sched/user.h>
+#include <linux/sched/task.h>
 
 #include "compat/task.h"
 #include "crew.h"
 #include "family.h"
 #include "fault.h"
 #include "ksym.h"
+#include "obj_cgroup.h"
 #include "obj_files.h"
+#include "obj_fs.h"
+#include "obj_group.h"
 #include "obj_mm.h"
 #include "obj_process.h"
+#include "obj_sighand.h"
 #include "obj_task.h"
 #include "session.h"
 
@@ -72,50 +76,52 @@ static const char *process_timers(const struct signal_struct *signal)
 	return NULL;
 }
 
-static bool process_has_children(struct task_struct *leader)
-{
-	struct task_struct *task;
-	bool has = false;
+#define CHILD_BATCH 32
 
-	rcu_read_lock();
-	for_each_thread(leader, task)
-		has |= !list_empty(&task->children) || !list_empty(&task->ptraced);
-	rcu_read_unlock();
-	return has;
+/* Children that no object stands for yet, with a reference: zombies, and those outside of the cgroup. */
+static u32 process_unknown_children(struct kckpt_ctx *ctx, struct task_struct *leader, struct task_struct **found)
+{
+	struct task_struct *task, *child;
+	u32 nr = 0;
+
+	read_lock(kdata(tasklist_lock));
+	for_each_thread(leader, task) {
+		list_for_each_entry(child, &task->children, sibling) {
+			if (nr == CHILD_BATCH || child->exit_state == EXIT_DEAD ||
+			    kckpt_objtab_find(&ctx->objs, KCKPT_F_task, child))
+				continue;
+			found[nr++] = get_task_struct(child);
+		}
+	}
+	read_unlock(kdata(tasklist_lock));
+	return nr;
 }
 
-static int process_collect_shared(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *leader)
+static int process_collect_child(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *child)
 {
-	struct kckpt_object *other = NULL;
-	struct files_struct *files;
-	struct fs_struct *fs;
-	struct mm_struct *mm = get_task_mm(leader);
+	if (child->exit_state && get_nr_threads(child) == 1)
+		return kckpt_capture_task(ctx, child);
+	return kckpt_fail(ctx, obj, KCKPT_E_TASK_CHILDREN, 0, "pid %d (%s)", task_pid_nr_ns(child, ctx->pidns),
+			  child->comm);
+}
 
-	if (!mm) {
-		kckpt_fail(ctx, obj, KCKPT_E_TASK_DYING, 0, "");
-		return 0;
-	}
-	other = kckpt_intern(ctx, KCKPT_F_mm, mm, &obj->where);
-	if (IS_ERR(other))
-		return PTR_ERR(other);
+/* Zombies are in no cgroup's list: their parent knows them. A child outside is a blocker, and stands for all. */
+static int process_collect_children(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *leader)
+{
+	struct task_struct *found[CHILD_BATCH];
+	u32 i, nr;
+	int err = 0;
 
-	task_lock(leader);
-	files = leader->files;
-	fs = leader->fs;
-	if (files)
-		atomic_inc(&files->count);
-	task_unlock(leader);
-	if (!files || !fs) {
-		kckpt_fail(ctx, obj, KCKPT_E_TASK_DYING, 0, "");
-		if (files)
-			kcall(put_files_struct)(files);
-		return 0;
-	}
-	other = kckpt_intern(ctx, KCKPT_F_files, files, &obj->where);
-	if (IS_ERR(other))
-		return PTR_ERR(other);
-	get_task_struct(leader);
-	return PTR_ERR_OR_ZERO(kckpt_intern(ctx, KCKPT_F_fs, leader, &obj->where));
+	do {
+		nr = process_unknown_children(ctx, leader, found);
+		for (i = 0; i < nr; i++) {
+			if (!err)
+				err = process_collect_child(ctx, obj, found[i]);
+			put_task_struct(found[i]);
+		}
+		cond_resched();
+	} while (nr == CHILD_BATCH && !err);
+	return err == kckpt_error_errno(KCKPT_E_TASK_CHILDREN) ? 0 : err;
 }
 
 static int process_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -125,90 +131,79 @@ static int process_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 	if (timer)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_TIMER, 0, "%s", timer);
-	if (process_has_children(leader))
-		kckpt_fail(ctx, obj, KCKPT_E_TASK_CHILDREN, 0, "");
 	if (leader->signal->leader && leader->signal->tty)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_ATTRIBUTE, 0, "a controlling terminal of its own session");
-	if (leader->exit_signal != SIGCHLD)
-		kckpt_fail(ctx, obj, KCKPT_E_TASK_ATTRIBUTE, 0, "an exit signal other than SIGCHLD");
-	if (leader->exit_state)
-		kckpt_fail(ctx, obj, KCKPT_E_TASK_DYING, 0, "the leader of the threads has ended");
-	return process_collect_shared(ctx, obj, leader);
+	if (leader->signal->group_stop_count)
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_STOPPED, 0, "its threads are being stopped");
+	return kckpt_intern_group(ctx, leader, PIDTYPE_PGID, &obj->where) ?:
+	       kckpt_intern_group(ctx, leader, PIDTYPE_SID, &obj->where) ?:
+	       process_collect_children(ctx, obj, leader);
 }
 
-static bool is_first_process(struct kckpt_ctx *ctx, const struct kckpt_object *obj)
+/* The job's address space of a process, by any of its threads; NULL: it has ended. */
+static struct kckpt_object *process_mm(struct kckpt_ctx *ctx, struct task_struct *leader)
 {
-	const struct kckpt_object *other;
+	struct kckpt_object *obj = NULL;
+	struct task_struct *task;
 
-	kckpt_for_each_object(&ctx->objs, other)
-		if (other->family == KCKPT_F_process)
-			return other == obj;
-	return true;
+	rcu_read_lock();
+	for_each_thread(leader, task)
+		if (!obj && task->mm)
+			obj = kckpt_objtab_find(&ctx->objs, KCKPT_F_mm, task->mm);
+	rcu_read_unlock();
+	return obj;
 }
 
-static unsigned int process_sighand_users(struct task_struct *leader)
+/*
+ * Memory and handlers are shared at birth only: with the parent (CLONE_VM), or with a sibling (CLONE_PARENT). What was
+ * done with others is not to be had again.
+ */
+static void process_check_sharing(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *leader)
 {
-	struct sighand_struct *sighand;
-	unsigned int users = 0;
-	unsigned long flags;
+	struct kckpt_object *mm = process_mm(ctx, leader);
+	const struct task_struct *parent, *top;
+	bool born = true;
 
-	sighand = kcall(__lock_task_sighand)(leader, &flags);
-	if (sighand) {
-		users = refcount_read(&sighand->count);
-		unlock_task_sighand(leader, &flags);
+	if (!mm || mm->seen <= get_nr_threads(leader))
+		return;
+	rcu_read_lock();
+	parent = rcu_dereference(leader->real_parent);
+	if (READ_ONCE(parent->mm) == mm->ptr) {
+		born = READ_ONCE(leader->sighand) == READ_ONCE(parent->sighand) ||
+		       refcount_read(&leader->sighand->count) <= get_nr_threads(leader);
+	} else if (!mm->value) {
+		mm->value = (unsigned long)leader;
+	} else {
+		top = (const struct task_struct *)(unsigned long)mm->value;
+		born = parent == rcu_dereference(top->real_parent) &&
+		       (READ_ONCE(leader->sighand) == READ_ONCE(top->sighand) ||
+			refcount_read(&leader->sighand->count) <= get_nr_threads(leader));
 	}
-	return users;
+	rcu_read_unlock();
+	if (!born)
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_SHARES, 0,
+			   "memory or handlers of a process that is neither its parent nor its sibling");
 }
 
-/* What the threads share must be shared by all of them, and by nobody else. */
+/* What the threads share must be there as a whole. */
 static int process_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct task_struct *leader = process_leader(obj), *task;
-	const char *differs = NULL;
+	struct cgroup *cgrp;
+	bool apart = false;
 
-	if (!is_first_process(ctx, obj))
-		kckpt_fail(ctx, obj, KCKPT_E_TASK_TREE, 0, "");
-	rcu_read_lock();
-	for_each_thread(leader, task) {
-		if (task->files != leader->files)
-			differs = "a thread with a descriptor table of its own";
-		if (task->fs != leader->fs)
-			differs = "a thread with a working directory of its own";
-	}
-	rcu_read_unlock();
-	if (differs)
-		kckpt_fail(ctx, obj, KCKPT_E_TASK_ATTRIBUTE, 0, "%s", differs);
 	if (get_nr_threads(leader) != obj->seen)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_SUBCGROUP, 0, "%d threads, %u of them in the cgroup",
 			   get_nr_threads(leader), obj->seen);
-	if (process_sighand_users(leader) > obj->seen)
-		kckpt_fail(ctx, obj, KCKPT_E_TASK_SHARES, 0, "signal handlers (CLONE_SIGHAND)");
+	rcu_read_lock();
+	cgrp = task_dfl_cgroup(leader);
+	for_each_thread(leader, task)
+		apart |= task_dfl_cgroup(task) != cgrp;
+	rcu_read_unlock();
+	if (apart)
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_SUBCGROUP, 0, "its threads are in different cgroups");
+	process_check_sharing(ctx, obj, leader);
 	return 0;
-}
-
-static int process_put_actions(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *leader)
-{
-	struct sighand_struct *sighand;
-	struct k_sigaction ka;
-	unsigned long flags;
-	int sig, err = 0;
-
-	for (sig = 1; sig <= _NSIG && !err; sig++) {
-		struct kckpt_action_rec rec = { .signo = sig };
-
-		sighand = kcall(__lock_task_sighand)(leader, &flags);
-		if (!sighand)
-			return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "it was killed");
-		ka = sighand->action[sig - 1];
-		unlock_task_sighand(leader, &flags);
-		rec.handler = (unsigned long)ka.sa.sa_handler;
-		rec.sa_flags = ka.sa.sa_flags;
-		rec.restorer = (unsigned long)ka.sa.sa_restorer;
-		rec.mask = ka.sa.sa_mask.sig[0];
-		if (rec.handler || rec.sa_flags || rec.mask)
-			err = kckpt_put(ctx, obj, KCKPT_K_action, &rec, sizeof(rec), NULL, 0);
-	}
-	return err;
 }
 
 static int process_put_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *leader)
@@ -230,50 +225,62 @@ static int process_put_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj, s
 	return err;
 }
 
-/* A group or session that the job brings along is one whose leader it has. */
-static u32 own_id(struct kckpt_ctx *ctx, struct task_struct *leader, enum pid_type type)
+static u32 process_flags(const struct task_struct *leader, bool ended)
 {
-	struct pid *pid;
-	u32 nr = 0;
+	const struct signal_struct *signal = leader->signal;
+	u32 flags = signal->is_child_subreaper ? KCKPT_PROCESS_SUBREAPER : 0;
 
-	rcu_read_lock();
-	pid = type == PIDTYPE_PGID ? task_pgrp(leader) : task_session(leader);
-	if (pid == task_pid(leader))
-		nr = pid_nr_ns(pid, ctx->pidns);
-	rcu_read_unlock();
-	return nr;
+	if (ended)
+		flags |= KCKPT_PROCESS_ENDED;
+	else if (signal->flags & SIGNAL_STOP_STOPPED)
+		flags |= KCKPT_PROCESS_STOPPED;
+	else if (signal->flags & SIGNAL_STOP_CONTINUED)
+		flags |= KCKPT_PROCESS_CONTINUED;
+	return flags;
+}
+
+static u32 process_exit_code(const struct task_struct *leader, u32 flags)
+{
+	const struct signal_struct *signal = leader->signal;
+
+	if (flags & KCKPT_PROCESS_ENDED)
+		return signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : leader->exit_code;
+	return flags & KCKPT_PROCESS_STOPPED ? signal->group_exit_code : 0;
 }
 
 static int process_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct task_struct *leader = process_leader(obj);
-	struct signal_struct *signal = leader->signal;
+	struct kckpt_object *mm = process_mm(ctx, leader);
 	struct kckpt_process_rec rec = {
 		.leader = kckpt_id_of(ctx, KCKPT_F_task, leader),
-		.mm = kckpt_id_of(ctx, KCKPT_F_mm, leader->mm),
-		.fs = kckpt_id_of(ctx, KCKPT_F_fs, leader),
-		.files = kckpt_id_of(ctx, KCKPT_F_files, leader->files),
+		.mm = mm ? mm->id : 0,
+		.sighand = mm ? kckpt_id_of(ctx, KCKPT_F_sighand, READ_ONCE(leader->sighand)) : 0,
+		.pgrp = kckpt_group_of(ctx, leader, PIDTYPE_PGID),
+		.session = kckpt_group_of(ctx, leader, PIDTYPE_SID),
+		.cgroup = kckpt_cgroup_of(ctx, leader),
 		.pid = obj->where.pid,
-		.pgid = own_id(ctx, leader, PIDTYPE_PGID),
-		.sid = own_id(ctx, leader, PIDTYPE_SID),
 		.exit_signal = leader->exit_signal,
 		.nr_threads = obj->seen,
-		.oom_score_adj = signal->oom_score_adj,
-		.process_flags = signal->is_child_subreaper ? KCKPT_PROCESS_SUBREAPER : 0,
+		.oom_score_adj = leader->signal->oom_score_adj,
+		.process_flags = process_flags(leader, !mm),
 	};
 
+	rec.exit_code = process_exit_code(leader, rec.process_flags);
 	rcu_read_lock();
-	rec.ppid = task_tgid_nr_ns(rcu_dereference(leader->real_parent), ctx->pidns);
+	rec.parent = kckpt_id_of(ctx, KCKPT_F_task, rcu_dereference(leader->real_parent));
 	rcu_read_unlock();
+	obj->value = rec.parent;
+	if (!rec.cgroup && mm)
+		return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "it is in another cgroup");
 	return kckpt_put(ctx, obj, KCKPT_K_process, &rec, sizeof(rec), NULL, 0) ?:
-	       process_put_actions(ctx, obj, leader) ?:
-	       kckpt_put_pending(ctx, obj, KCKPT_K_process_signal, leader, &signal->shared_pending) ?:
+	       (mm ? kckpt_put_pending(ctx, obj, KCKPT_K_process_signal, leader, &leader->signal->shared_pending) : 0) ?:
 	       process_put_limits(ctx, obj, leader);
 }
 
-/* ---- restore ---- */
+/* ---- restore: checks ---- */
 
-static int process_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_process_rec *rec)
+int kckpt_process_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_process_rec *rec)
 {
 	return kckpt_rec_only(ctx, obj, KCKPT_K_process, rec, sizeof(*rec), NULL, 0, NULL);
 }
@@ -282,24 +289,15 @@ struct kckpt_object *kckpt_process_leader(struct kckpt_ctx *ctx, struct kckpt_ob
 {
 	struct kckpt_process_rec rec;
 
-	return process_rec(ctx, process, &rec) ? NULL : kckpt_ref(ctx, process, rec.leader, KCKPT_F_task);
+	return kckpt_process_rec(ctx, process, &rec) ? NULL : kckpt_ref(ctx, process, rec.leader, KCKPT_F_task);
 }
 
-static int process_check_lists(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+static int process_check_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	const struct kckpt_rec *rec;
-	struct kckpt_action_rec action;
 	struct kckpt_limit_rec limit;
 	int err;
 
-	kckpt_for_each_rec(rec, obj, KCKPT_K_action) {
-		err = kckpt_rec_get(ctx, obj, rec, &action, sizeof(action), NULL, 0, NULL);
-		if (err)
-			return err;
-		if (!valid_signal(action.signo) || !action.signo || action.reserved ||
-		    (sig_kernel_only(action.signo) && action.handler))
-			return kckpt_bad_image(ctx, obj, "handler of signal %u", action.signo);
-	}
 	kckpt_for_each_rec(rec, obj, KCKPT_K_limit) {
 		err = kckpt_rec_get(ctx, obj, rec, &limit, sizeof(limit), NULL, 0, NULL);
 		if (err)
@@ -307,55 +305,241 @@ static int process_check_lists(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		if (limit.resource >= RLIM_NLIMITS || limit.cur > limit.max || limit.reserved)
 			return kckpt_bad_image(ctx, obj, "limit %u", limit.resource);
 	}
-	return kckpt_check_pending(ctx, obj, KCKPT_K_process_signal);
+	return 0;
 }
 
-/* The tasks of the image that say they belong to @obj; the leader must be one of them, with the process id. */
-static int process_check_threads(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_process_rec *rec)
+static bool process_refs_sane(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_process_rec *rec)
 {
-	const struct kckpt_object *other;
-	struct kckpt_task_rec task;
-	bool led = false;
-	u32 nr = 0;
-	int err;
+	bool ended = rec->process_flags & KCKPT_PROCESS_ENDED;
 
-	kckpt_for_each_object(&ctx->objs, other) {
-		if (other->family != KCKPT_F_task)
-			continue;
-		err = kckpt_rec_only(ctx, other, KCKPT_K_task, &task, sizeof(task), NULL, 0, NULL);
-		if (err)
-			return err;
-		if (task.process != obj->id)
-			return kckpt_bad_image(ctx, obj, "more than one process");
-		led |= other->id == rec->leader && task.tid == rec->pid;
-		nr++;
-	}
-	return led && nr == rec->nr_threads ? 0 : kckpt_bad_image(ctx, obj, "threads of the process");
+	if (!kckpt_ref(ctx, obj, rec->leader, KCKPT_F_task) ||
+	    (rec->parent && !kckpt_ref(ctx, obj, rec->parent, KCKPT_F_task)) ||
+	    (rec->pgrp && !kckpt_ref(ctx, obj, rec->pgrp, KCKPT_F_group)) ||
+	    (rec->session && !kckpt_ref(ctx, obj, rec->session, KCKPT_F_group)) ||
+	    (rec->cgroup && !kckpt_ref(ctx, obj, rec->cgroup, KCKPT_F_cgroup)))
+		return false;
+	/* Only a parent can tell of a child that has ended. */
+	if (ended)
+		return !rec->mm && !rec->sighand && rec->nr_threads == 1 && rec->parent;
+	return kckpt_ref(ctx, obj, rec->mm, KCKPT_F_mm) && kckpt_ref(ctx, obj, rec->sighand, KCKPT_F_sighand) &&
+	       rec->cgroup;
 }
 
 static int process_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
+	const u32 known = KCKPT_PROCESS_SUBREAPER | KCKPT_PROCESS_ENDED | KCKPT_PROCESS_STOPPED |
+			  KCKPT_PROCESS_CONTINUED;
+	const u32 state = KCKPT_PROCESS_ENDED | KCKPT_PROCESS_STOPPED | KCKPT_PROCESS_CONTINUED;
 	struct kckpt_process_rec rec;
-	int err = process_rec(ctx, obj, &rec);
+	int err = kckpt_process_rec(ctx, obj, &rec);
 
 	if (err)
 		return err;
 	obj->where.pid = rec.pid;
-	if (!kckpt_ref(ctx, obj, rec.leader, KCKPT_F_task) || !kckpt_ref(ctx, obj, rec.mm, KCKPT_F_mm) ||
-	    !kckpt_ref(ctx, obj, rec.fs, KCKPT_F_fs) || !kckpt_ref(ctx, obj, rec.files, KCKPT_F_files))
-		return -EBADMSG;
-	if ((rec.sid && rec.sid != rec.pid) || (rec.pgid && rec.pgid != rec.pid) ||
-	    rec.oom_score_adj < OOM_SCORE_ADJ_MIN || rec.oom_score_adj > OOM_SCORE_ADJ_MAX ||
-	    rec.process_flags & ~KCKPT_PROCESS_SUBREAPER || rec.exit_signal != SIGCHLD || !is_first_process(ctx, obj))
+	if (rec.oom_score_adj < OOM_SCORE_ADJ_MIN || rec.oom_score_adj > OOM_SCORE_ADJ_MAX ||
+	    rec.process_flags & ~known || hweight32(rec.process_flags & state) > 1 || rec.exit_code > 0xffff ||
+	    rec.exit_signal > _NSIG)
 		return kckpt_bad_image(ctx, obj, "process record");
-	return process_check_lists(ctx, obj) ?: process_check_threads(ctx, obj, &rec);
+	if (!process_refs_sane(ctx, obj, &rec))
+		return kckpt_bad_image(ctx, obj, "process record");
+	return process_check_limits(ctx, obj) ?: kckpt_check_pending(ctx, obj, KCKPT_K_process_signal);
 }
+
+/* ---- restore: who creates whom ---- */
+
+/* In kckpt_object.value of a process. */
+#define BORN_VM		1	/* CLONE_VM: shares the memory of its creator */
+#define BORN_SIGHAND	2	/* CLONE_SIGHAND */
+#define BORN_SIBLING	4	/* CLONE_PARENT: its creator is its sibling */
+
+static struct kckpt_object *process_of(struct kckpt_ctx *ctx, struct kckpt_object *task)
+{
+	struct kckpt_task_rec rec;
+
+	if (!task || kckpt_rec_only(ctx, task, KCKPT_K_task, &rec, sizeof(rec), NULL, 0, NULL))
+		return NULL;
+	return kckpt_ref(ctx, task, rec.process, KCKPT_F_process);
+}
+
+static void plan_add(struct kckpt_object *creator, struct kckpt_object *child)
+{
+	child->creator = creator;
+	child->next = creator->first;
+	creator->first = child;
+}
+
+/* Each process gets its threads. */
+static int plan_threads(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj, *process, *task;
+	struct kckpt_process_rec rec;
+	u32 nr;
+	int err;
+
+	kckpt_for_each_object(&ctx->objs, obj) {
+		if (obj->family != KCKPT_F_task)
+			continue;
+		process = process_of(ctx, obj);
+		if (!process)
+			return -EBADMSG;
+		plan_add(process, obj);
+		err = kckpt_task_plan(ctx, obj);
+		if (err)
+			return err;
+	}
+	kckpt_for_each_object(&ctx->objs, process) {
+		bool led = false;
+
+		if (process->family != KCKPT_F_process)
+			continue;
+		err = kckpt_process_rec(ctx, process, &rec);
+		if (err)
+			return err;
+		for (nr = 0, task = process->first; task; task = task->next, nr++)
+			led |= task->id == rec.leader && task->where.pid == rec.pid;
+		if (!led || nr != rec.nr_threads)
+			return kckpt_bad_image(ctx, process, "threads of the process");
+	}
+	return 0;
+}
+
+/* The process of the image that @rec's is a child of; NULL: none. */
+static struct kckpt_object *plan_parent(struct kckpt_ctx *ctx, const struct kckpt_process_rec *rec)
+{
+	return rec->parent ? process_of(ctx, kckpt_objtab_get(&ctx->objs, rec->parent)) : NULL;
+}
+
+/* The first of those that share memory and whose parents do not: it makes the memory. */
+static int plan_mm_owner(struct kckpt_ctx *ctx, struct kckpt_object *process, const struct kckpt_process_rec *rec)
+{
+	struct kckpt_object *mm = kckpt_objtab_get(&ctx->objs, rec->mm), *parent = plan_parent(ctx, rec);
+	struct kckpt_process_rec up = {};
+
+	if (!mm || mm->creator)
+		return 0;
+	if (parent && kckpt_process_rec(ctx, parent, &up))
+		return -EBADMSG;
+	if (up.mm != rec->mm)
+		mm->creator = process;
+	return 0;
+}
+
+/* Where a process that shares memory is born, and with what. */
+static int plan_sharer(struct kckpt_ctx *ctx, struct kckpt_object *process, const struct kckpt_process_rec *rec,
+		       struct kckpt_object *owner)
+{
+	struct kckpt_object *parent = plan_parent(ctx, rec), *creator;
+	struct kckpt_process_rec up = {}, its;
+
+	if (!owner || kckpt_process_rec(ctx, owner, &its) || (parent && kckpt_process_rec(ctx, parent, &up)))
+		return kckpt_bad_image(ctx, process, "who shares memory");
+	process->value = BORN_VM;
+	if (up.mm == rec->mm) {
+		creator = kckpt_objtab_get(&ctx->objs, rec->parent);
+		its = up;
+	} else if (its.parent == rec->parent) {
+		creator = kckpt_objtab_get(&ctx->objs, its.leader);
+		process->value |= BORN_SIBLING;
+	} else {
+		return kckpt_bad_image(ctx, process, "who shares memory");
+	}
+	if (its.sighand == rec->sighand)
+		process->value |= BORN_SIGHAND;
+	plan_add(creator, process);
+	return 0;
+}
+
+static int plan_process(struct kckpt_ctx *ctx, struct kckpt_object *process)
+{
+	struct kckpt_object *mm, *sighand;
+	struct kckpt_process_rec rec;
+	int err = kckpt_process_rec(ctx, process, &rec);
+
+	if (err)
+		return err;
+	mm = kckpt_objtab_get(&ctx->objs, rec.mm);
+	if (mm && mm->creator != process) {
+		err = plan_sharer(ctx, process, &rec, mm->creator);
+		if (err)
+			return err;
+	} else if (rec.parent) {
+		plan_add(kckpt_objtab_get(&ctx->objs, rec.parent), process);
+	} else {
+		process->next = ctx->roots;
+		ctx->roots = process;
+	}
+	sighand = kckpt_objtab_get(&ctx->objs, rec.sighand);
+	if (sighand && !(process->value & BORN_SIGHAND)) {
+		if (sighand->creator)
+			return kckpt_bad_image(ctx, process, "who shares handlers");
+		sighand->creator = process;
+	}
+	return 0;
+}
+
+/* Nobody is their own ancestor: going up from each one ends at a root, or where another one has been. */
+static int plan_check_ancestors(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj, *up;
+
+	kckpt_for_each_object(&ctx->objs, obj) {
+		if (obj->family != KCKPT_F_process)
+			continue;
+		for (up = obj; up && !up->seen; up = up->creator ? up->creator->creator : NULL)
+			up->seen = obj->id;
+		if (up && up->seen == (u32)obj->id)
+			return kckpt_bad_image(ctx, obj, "a process that is its own ancestor");
+	}
+	return 0;
+}
+
+int kckpt_process_plan(struct kckpt_ctx *ctx)
+{
+	struct kckpt_process_rec rec;
+	struct kckpt_object *obj;
+	int err;
+
+	kckpt_for_each_object(&ctx->objs, obj) {
+		obj->first = obj->next = obj->creator = NULL;
+		if (obj->family == KCKPT_F_process)
+			obj->value = obj->seen = 0;
+	}
+	ctx->roots = NULL;
+	err = plan_threads(ctx);
+	if (err)
+		return err;
+	kckpt_for_each_object(&ctx->objs, obj) {
+		if (obj->family != KCKPT_F_process)
+			continue;
+		err = kckpt_process_rec(ctx, obj, &rec) ?: plan_mm_owner(ctx, obj, &rec);
+		if (err)
+			return err;
+	}
+	kckpt_for_each_object(&ctx->objs, obj) {
+		if (obj->family != KCKPT_F_process)
+			continue;
+		err = plan_process(ctx, obj);
+		if (err)
+			return err;
+	}
+	if (!ctx->roots)
+		return kckpt_bad_image(ctx, NULL, "no process at the root of the tree");
+	return plan_check_ancestors(ctx);
+}
+
+u64 kckpt_process_clone_flags(const struct kckpt_object *process)
+{
+	return (process->value & BORN_VM ? CLONE_VM : 0) | (process->value & BORN_SIGHAND ? CLONE_SIGHAND : 0) |
+	       (process->value & BORN_SIBLING ? CLONE_PARENT : 0);
+}
+
+/* ---- restore: the skeleton of the tree ---- */
 
 /* While building, the caller's limits must not stand in the way of what the job had. */
 static int process_lift_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	static const u32 lifted[] = { RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK, RLIMIT_NOFILE,
-				      RLIMIT_SIGPENDING, RLIMIT_NPROC };
+				      RLIMIT_SIGPENDING, RLIMIT_NPROC, RLIMIT_RTPRIO, RLIMIT_NICE };
 	unsigned int i;
 	int err;
 
@@ -369,6 +553,205 @@ static int process_lift_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 			return kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "limit %u", lifted[i]);
 	}
 	return 0;
+}
+
+/*
+ * A root lets go of all that it has of the caller; its descendants then inherit nothing but what their creators have
+ * open for a moment.
+ */
+static int process_disown(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	int err = kckpt_files_disown(ctx, obj);
+
+	if (err || obj->creator)
+		return err;
+	err = process_lift_limits(ctx, obj) ?: kckpt_sighand_reset(ctx, obj);
+	if (err)
+		return err;
+	/* We are in the kernel and come back with other registers: nothing of the caller's memory is needed. */
+	err = kckpt_should_fail() ? -ENOMEM : vm_munmap(0, TASK_SIZE_MAX);
+	return err ? kckpt_fail(ctx, obj, KCKPT_E_VMA_MAP, err, "unmapping the caller's memory") : 0;
+}
+
+/* A session must be led before there are children, which are born into it. */
+static int process_lead_session(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_process_rec *rec)
+{
+	const struct kckpt_object *session = kckpt_objtab_get(&ctx->objs, rec->session);
+	struct kckpt_group_rec group;
+	int err = 0;
+
+	if (!session)
+		return 0;
+	err = kckpt_rec_only(ctx, session, KCKPT_K_group, &group, sizeof(group), NULL, 0, NULL);
+	if (err)
+		return err;
+	if (group.leader == obj->id)
+		err = kckpt_should_fail() ? -EPERM : kcall(ksys_setsid)();
+	return err < 0 ? kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "session %u", group.id) : 0;
+}
+
+static int process_clone_threads(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_thread *leader)
+{
+	struct kckpt_object *task;
+	int err = 0;
+
+	for (task = obj->first; task && !err; task = task->next)
+		if (task != leader->task)
+			err = kckpt_crew_clone_thread(leader->session, leader->task, task);
+	return err;
+}
+
+/* In every thread: the processes whose parent, or elder sibling, it is. */
+static int thread_clone_children(struct kckpt_thread *thread)
+{
+	struct kckpt_object *process;
+	int err = 0;
+
+	for (process = thread->task->first; process && !err; process = process->next)
+		err = kckpt_crew_clone_process(thread->session, process, NULL);
+	return err;
+}
+
+static int process_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
+{
+	struct kckpt_object *obj = process_of(ctx, thread->task);
+	struct kckpt_process_rec rec;
+	int err;
+
+	if (!obj)
+		return -EBADMSG;
+	err = kckpt_process_rec(ctx, obj, &rec) ?: process_disown(ctx, obj);
+	if (err)
+		return err;
+	current->signal->oom_score_adj = rec.oom_score_adj;
+	current->signal->oom_score_adj_min = min_t(short, current->signal->oom_score_adj_min, rec.oom_score_adj);
+	current->signal->is_child_subreaper = rec.process_flags & KCKPT_PROCESS_SUBREAPER;
+	return process_lead_session(ctx, obj, &rec) ?: process_clone_threads(ctx, obj, thread);
+}
+
+int kckpt_thread_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
+{
+	int err = thread_group_leader(current) ? process_begin(ctx, thread) : 0;
+
+	return err ?: thread_clone_children(thread);
+}
+
+int kckpt_process_link(struct kckpt_ctx *ctx)
+{
+	struct kckpt_process_rec rec;
+	struct kckpt_object *obj;
+	int err;
+
+	kckpt_for_each_object(&ctx->objs, obj) {
+		if (obj->family != KCKPT_F_process)
+			continue;
+		err = kckpt_process_rec(ctx, obj, &rec) ?:
+		      kckpt_group_join(ctx, obj, rec.session, PIDTYPE_SID) ?:
+		      kckpt_group_join(ctx, obj, rec.pgrp, PIDTYPE_PGID);
+		if (err)
+			return err;
+		cond_resched();
+	}
+	return 0;
+}
+
+/* ---- restore: the rest ---- */
+
+/* Memory and handlers are made by the process that has them first; nobody else touches them meanwhile. */
+static int process_make(struct kckpt_ctx *ctx, struct kckpt_object *process, u64 id)
+{
+	struct kckpt_object *obj = kckpt_objtab_get(&ctx->objs, id);
+	int err;
+
+	if (!obj || obj->creator != process)
+		return 0;
+	err = kckpt_family(obj->family)->restore(ctx, obj);
+	if (!err)
+		obj->state = KCKPT_OBJ_MADE;
+	return err;
+}
+
+static int process_build(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
+{
+	struct kckpt_object *obj = process_of(ctx, thread->task);
+	struct kckpt_process_rec rec;
+
+	if (!obj)
+		return -EBADMSG;
+	return kckpt_process_rec(ctx, obj, &rec) ?:
+	       process_make(ctx, obj, rec.sighand) ?:
+	       process_make(ctx, obj, rec.mm);
+}
+
+int kckpt_thread_build(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
+{
+	int err = thread_group_leader(current) ? process_build(ctx, thread) : 0;
+
+	return err ?: kckpt_task_build(ctx, thread->task);
+}
+
+static void process_set_stop(const struct kckpt_process_rec *rec)
+{
+	spin_lock_irq(&current->sighand->siglock);
+	if (rec->process_flags & KCKPT_PROCESS_STOPPED) {
+		current->signal->flags |= SIGNAL_STOP_STOPPED;
+		current->signal->group_exit_code = rec->exit_code;
+	} else if (rec->process_flags & KCKPT_PROCESS_CONTINUED) {
+		current->signal->flags |= SIGNAL_STOP_CONTINUED;
+	}
+	spin_unlock_irq(&current->sighand->siglock);
+}
+
+static int process_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct kckpt_process_rec rec;
+	struct kckpt_object *mm;
+	int err = kckpt_process_rec(ctx, obj, &rec);
+
+	if (err)
+		return err;
+	mm = kckpt_objtab_get(&ctx->objs, rec.mm);
+	if (mm && mm->creator == obj)
+		err = kckpt_mm_finish(ctx, mm);
+	if (err)
+		return err;
+	process_set_stop(&rec);
+	return kckpt_queue_pending(ctx, obj, KCKPT_K_process_signal, PIDTYPE_TGID);
+}
+
+int kckpt_thread_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
+{
+	int err = 0;
+
+	/* All threads block everything until their own mask is set, so that queueing kills nobody. */
+	if (thread_group_leader(current))
+		err = process_finish(ctx, process_of(ctx, thread->task));
+	return err ?: kckpt_task_finish(ctx, thread);
+}
+
+u32 kckpt_thread_stop_signal(struct kckpt_ctx *ctx, struct kckpt_object *task)
+{
+	struct kckpt_object *process = process_of(ctx, task);
+	struct kckpt_process_rec rec;
+	struct kckpt_task_rec thread;
+
+	if (!process || kckpt_process_rec(ctx, process, &rec) || !(rec.process_flags & KCKPT_PROCESS_STOPPED) ||
+	    kckpt_rec_only(ctx, task, KCKPT_K_task, &thread, sizeof(thread), NULL, 0, NULL))
+		return 0;
+	return thread.stop_signal;
+}
+
+bool kckpt_thread_exit_code(struct kckpt_ctx *ctx, struct kckpt_object *task, u32 *code)
+{
+	struct kckpt_object *process = process_of(ctx, task);
+	struct kckpt_process_rec rec;
+	struct kckpt_task_rec thread;
+
+	if (!process || kckpt_process_rec(ctx, process, &rec) ||
+	    kckpt_rec_only(ctx, task, KCKPT_K_task, &thread, sizeof(thread), NULL, 0, NULL))
+		return false;
+	*code = rec.process_flags & KCKPT_PROCESS_ENDED ? rec.exit_code : thread.exit_code;
+	return thread.task_flags & KCKPT_TASK_ENDED;
 }
 
 static int process_set_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *task)
@@ -391,148 +774,31 @@ static int process_set_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj, s
 	return 0;
 }
 
-static int process_set_action(struct kckpt_ctx *ctx, struct kckpt_object *obj, int sig, struct k_sigaction *ka)
-{
-	int err = kckpt_should_fail() ? -EINVAL : kcall(do_sigaction)(sig, ka, NULL);
-
-	return err ? kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "handler of signal %d", sig) : 0;
-}
-
-/* Nothing of the caller's handlers stays, not even what it ignores. */
-static int process_reset_actions(struct kckpt_ctx *ctx, struct kckpt_object *obj)
-{
-	int sig, err = 0;
-
-	for (sig = 1; sig <= _NSIG && !err; sig++) {
-		struct k_sigaction ka = {};
-
-		if (!sig_kernel_only(sig))
-			err = process_set_action(ctx, obj, sig, &ka);
-	}
-	return err;
-}
-
-static int process_set_actions(struct kckpt_ctx *ctx, struct kckpt_object *obj)
-{
-	const struct kckpt_rec *rec;
-	struct kckpt_action_rec action;
-	int err = process_reset_actions(ctx, obj);
-
-	if (err)
-		return err;
-	kckpt_for_each_rec(rec, obj, KCKPT_K_action) {
-		struct k_sigaction ka = {};
-
-		err = kckpt_rec_get(ctx, obj, rec, &action, sizeof(action), NULL, 0, NULL);
-		if (err)
-			return err;
-		if (sig_kernel_only(action.signo))
-			continue;
-		ka.sa.sa_handler = (__sighandler_t)action.handler;
-		ka.sa.sa_flags = action.sa_flags;
-		ka.sa.sa_restorer = (__sigrestore_t)action.restorer;
-		ka.sa.sa_mask.sig[0] = action.mask;
-		err = process_set_action(ctx, obj, action.signo, &ka);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static int process_set_ids(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_process_rec *rec)
-{
-	struct pt_regs none = {};
-	int err = 0;
-
-	if (rec->sid)
-		err = kcall(ksys_setsid)();
-	else if (rec->pgid)
-		err = kcall(__x64_sys_setpgid)(&none);
-	if (err < 0 || kckpt_should_fail())
-		return kckpt_fail(ctx, obj, KCKPT_E_CREATE, err ?: -EPERM, "session or process group");
-	current->signal->oom_score_adj = rec->oom_score_adj;
-	current->signal->oom_score_adj_min = min_t(short, current->signal->oom_score_adj_min, rec->oom_score_adj);
-	current->signal->is_child_subreaper = rec->process_flags & KCKPT_PROCESS_SUBREAPER;
-	return 0;
-}
-
-static int process_clone_threads(struct kckpt_ctx *ctx, struct kckpt_thread *leader)
-{
-	struct kckpt_object *other;
-	int err = 0;
-
-	kckpt_for_each_object(&ctx->objs, other) {
-		if (other->family == KCKPT_F_task && other != leader->task && !err)
-			err = kckpt_crew_clone_thread(leader->session, other, other->where.pid);
-	}
-	return err;
-}
-
-static struct kckpt_object *process_of(struct kckpt_ctx *ctx, struct kckpt_object *task)
-{
-	struct kckpt_task_rec rec;
-
-	if (kckpt_rec_only(ctx, task, KCKPT_K_task, &rec, sizeof(rec), NULL, 0, NULL))
-		return NULL;
-	return kckpt_ref(ctx, task, rec.process, KCKPT_F_process);
-}
-
-static int process_make_shared(struct kckpt_ctx *ctx, const struct kckpt_process_rec *rec)
-{
-	int err;
-
-	mutex_lock(&ctx->objs.make_lock);
-	err = kckpt_make(ctx, kckpt_objtab_get(&ctx->objs, rec->mm)) ?:
-	      kckpt_make(ctx, kckpt_objtab_get(&ctx->objs, rec->fs)) ?:
-	      kckpt_make(ctx, kckpt_objtab_get(&ctx->objs, rec->files));
-	mutex_unlock(&ctx->objs.make_lock);
-	return err;
-}
-
-int kckpt_process_build(struct kckpt_ctx *ctx, struct kckpt_thread *leader)
-{
-	struct kckpt_object *obj = process_of(ctx, leader->task);
-	struct kckpt_process_rec rec;
-
-	if (!obj)
-		return -EBADMSG;
-	return kckpt_files_disown(ctx, obj) ?:
-	       process_rec(ctx, obj, &rec) ?:
-	       process_lift_limits(ctx, obj) ?:
-	       process_set_ids(ctx, obj, &rec) ?:
-	       process_set_actions(ctx, obj) ?:
-	       process_make_shared(ctx, &rec) ?:
-	       process_clone_threads(ctx, leader);
-}
-
-static int process_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj)
-{
-	struct kckpt_process_rec rec;
-
-	return process_rec(ctx, obj, &rec) ?:
-	       kckpt_mm_finish(ctx, kckpt_objtab_get(&ctx->objs, rec.mm)) ?:
-	       kckpt_queue_pending(ctx, obj, KCKPT_K_process_signal, PIDTYPE_TGID);
-}
-
-int kckpt_process_seal(struct kckpt_ctx *ctx, struct task_struct *root)
+int kckpt_process_seal(struct kckpt_ctx *ctx)
 {
 	struct kckpt_object *obj;
 	int err = 0;
 
 	kckpt_for_each_object(&ctx->objs, obj)
 		if (obj->family == KCKPT_F_process && !err)
-			err = process_set_limits(ctx, obj, root);
+			err = process_set_limits(ctx, obj, obj->made);
 	return err;
 }
 
-int kckpt_thread_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
+bool kckpt_process_ended(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	int err = 0;
+	struct kckpt_process_rec rec;
 
-	/* All threads block everything until their own mask is set, so that queueing kills nobody. */
-	if (thread_group_leader(current))
-		err = process_finish(ctx, process_of(ctx, thread->task));
-	return err ?: kckpt_task_finish(ctx, thread);
+	return !kckpt_process_rec(ctx, obj, &rec) && rec.process_flags & KCKPT_PROCESS_ENDED;
+}
+
+void kckpt_process_set_exit_signal(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct task_struct *task = obj->made;
+	struct kckpt_process_rec rec;
+
+	if (!kckpt_process_rec(ctx, obj, &rec))
+		WRITE_ONCE(task->exit_signal, rec.exit_signal);
 }
 
 const struct kckpt_family_ops kckpt_process_ops = {

@@ -3,7 +3,8 @@
  * Threads. What a thread has of its own and is not in its registers.
  *
  * Saved: id, name, personality, signal mask (and the one to return to), alternate stack, own pending signals,
- * clear_child_tid, robust list, rseq, the call to be resumed.
+ * clear_child_tid, robust list, rseq, the call to be resumed. Of one that has ended (a zombie, or a leader whose threads
+ * live on): ids, name, credentials, exit code.
  * Refused: what would be lost otherwise; see task_check_*().
  * Not saved: accounting (times, faults, switches, start time), scheduler history, set_child_tid (used at the start
  * only), audit session (the restorer's), core and perf events attached from outside, readahead and
@@ -34,7 +35,11 @@
 #include "ksym.h"
 #include "obj_cpu.h"
 #include "obj_cred.h"
+#include "obj_files.h"
+#include "obj_fs.h"
+#include "obj_mm.h"
 #include "obj_process.h"
+#include "obj_sighand.h"
 #include "obj_task.h"
 
 static void task_put(void *ptr)
@@ -49,11 +54,11 @@ static void task_put(void *ptr)
 /* Is it parked in the freezer's trap, with registers that are complete? */
 static bool task_check_parked(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *task)
 {
-	if (task->exit_state || task->flags & PF_EXITING)
+	if (task->flags & PF_EXITING)
 		return refuse(ctx, obj, TASK_DYING, "");
 	if (task->ptrace)
 		return refuse(ctx, obj, TASK_TRACED, "");
-	if (task->jobctl & JOBCTL_STOP_PENDING || task->signal->flags & SIGNAL_STOP_STOPPED)
+	if (task->jobctl & JOBCTL_STOP_PENDING)
 		return refuse(ctx, obj, TASK_STOPPED, "");
 	if (READ_ONCE(task->__state) & TASK_UNINTERRUPTIBLE)
 		return refuse(ctx, obj, TASK_VFORK, "");
@@ -205,12 +210,63 @@ static bool task_check_restart(struct kckpt_ctx *ctx, struct kckpt_object *obj, 
 	return true;
 }
 
+/* What may be shared with others, each met once per task: so the counts can be compared with the kernel's. */
+static int task_collect_shared(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *task)
+{
+	struct kckpt_object *other;
+
+	other = kckpt_intern_mm(ctx, task, &obj->where);
+	if (!IS_ERR(other))
+		other = kckpt_intern_sighand(ctx, task, &obj->where);
+	if (!IS_ERR(other))
+		other = kckpt_intern_files(ctx, task, &obj->where);
+	if (!IS_ERR(other))
+		other = kckpt_intern_fs(ctx, task, &obj->where);
+	return PTR_ERR_OR_ZERO(other);
+}
+
+/* One that has ended shares nothing any more but handlers, which it does not need: they only count. */
+static int task_collect_ended(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *task)
+{
+	struct kckpt_object *other = kckpt_objtab_find(&ctx->objs, KCKPT_F_sighand, READ_ONCE(task->sighand));
+
+	if (other)
+		other->seen++;
+	if (task->ptrace)
+		return refuse(ctx, obj, TASK_TRACED, "");
+	other = kckpt_intern(ctx, KCKPT_F_cred, get_task_cred(task), &obj->where);
+	if (!IS_ERR(other))
+		other = kckpt_intern_process(ctx, task);
+	return PTR_ERR_OR_ZERO(other);
+}
+
+/* The leader of a process may have ended before its threads; the cgroup does not list it any more. */
+static int task_collect_leader(struct kckpt_ctx *ctx, struct task_struct *task)
+{
+	struct task_struct *leader = NULL;
+	int err = 0;
+
+	rcu_read_lock();
+	if (pid_alive(task) && READ_ONCE(task->group_leader->exit_state) &&
+	    !kckpt_objtab_find(&ctx->objs, KCKPT_F_task, task->group_leader))
+		leader = get_task_struct(task->group_leader);
+	rcu_read_unlock();
+	if (leader) {
+		err = kckpt_capture_task(ctx, leader);
+		put_task_struct(leader);
+	}
+	return err;
+}
+
 static int task_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct task_struct *task = (struct task_struct *)obj->ptr;
 	struct kckpt_object *other;
 	const char *attribute = NULL;
+	int err;
 
+	if (task->exit_state)
+		return task_collect_ended(ctx, obj, task);
 	if (!task_check_parked(ctx, obj, task) || !task_check_security(ctx, obj, task) ||
 	    !task_check_namespaces(ctx, obj, task) || !task_check_restart(ctx, obj, task))
 		return 0;
@@ -225,7 +281,10 @@ static int task_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		other = kckpt_intern(ctx, KCKPT_F_cred, get_task_cred(task), &obj->where);
 	if (!IS_ERR(other))
 		other = kckpt_intern_process(ctx, task);
-	return PTR_ERR_OR_ZERO(other);
+	if (IS_ERR(other))
+		return PTR_ERR(other);
+	err = task_collect_leader(ctx, task);
+	return err ?: task_collect_shared(ctx, obj, task);
 }
 
 static u64 sigset_to_u64(const sigset_t *set)
@@ -241,6 +300,8 @@ static int task_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		.process = kckpt_id_of(ctx, KCKPT_F_process, task->signal),
 		.cpu = kckpt_id_of(ctx, KCKPT_F_cpu, task),
 		.cred = kckpt_id_of(ctx, KCKPT_F_cred, cred),
+		.files = kckpt_id_of(ctx, KCKPT_F_files, task->files),
+		.fs = kckpt_id_of(ctx, KCKPT_F_fs, task->fs),
 		.tid = obj->where.pid,
 		.personality = task->personality,
 		/* SS_ONSTACK is taken by sigaltstack(), and means nothing there. */
@@ -255,6 +316,7 @@ static int task_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		.timer_slack_ns = task->timer_slack_ns,
 		.default_timer_slack_ns = task->default_timer_slack_ns,
 		.loginuid = from_kuid(current_user_ns(), audit_get_loginuid(task)),
+		.stop_signal = task->jobctl & JOBCTL_STOP_SIGMASK,
 	};
 	struct pt_regs regs;
 
@@ -262,6 +324,12 @@ static int task_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	get_task_comm(rec.comm, task);
 	if (task_no_new_privs(task))
 		rec.task_flags |= KCKPT_TASK_NO_NEW_PRIVS;
+	if (task->exit_state) {
+		rec.task_flags |= KCKPT_TASK_ENDED;
+		rec.exit_code = task->exit_code;
+		rec.rseq = rec.robust_list = rec.clear_child_tid = 0;	/* in memory that it has no more */
+		return kckpt_put(ctx, obj, KCKPT_K_task, &rec, sizeof(rec), NULL, 0);
+	}
 	if (task->restore_sigmask) {
 		rec.task_flags |= KCKPT_TASK_RESTORE_SIGMASK;
 		rec.saved_blocked = sigset_to_u64(&task->saved_sigmask);
@@ -308,6 +376,16 @@ static int task_check_pid(struct kckpt_ctx *ctx, struct kckpt_object *obj, u32 t
 	return 0;
 }
 
+static bool task_refs_sane(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_task_rec *rec)
+{
+	if (!kckpt_ref(ctx, obj, rec->process, KCKPT_F_process) || !kckpt_ref(ctx, obj, rec->cred, KCKPT_F_cred))
+		return false;
+	if (rec->task_flags & KCKPT_TASK_ENDED)
+		return !rec->cpu && !rec->files && !rec->fs;
+	return kckpt_ref(ctx, obj, rec->cpu, KCKPT_F_cpu) && kckpt_ref(ctx, obj, rec->files, KCKPT_F_files) &&
+	       kckpt_ref(ctx, obj, rec->fs, KCKPT_F_fs);
+}
+
 static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_task_rec rec;
@@ -319,15 +397,15 @@ static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	memcpy(obj->where.comm, rec.comm, sizeof(rec.comm));
 	obj->where.comm[sizeof(rec.comm) - 1] = 0;
 	if (!rec.tid || rec.tid > PID_MAX_LIMIT || !task_restart_sane(&rec) ||
-	    rec.task_flags & ~(KCKPT_TASK_RESTORE_SIGMASK | KCKPT_TASK_NO_NEW_PRIVS) ||
+	    rec.task_flags & ~(KCKPT_TASK_RESTORE_SIGMASK | KCKPT_TASK_NO_NEW_PRIVS | KCKPT_TASK_ENDED) ||
+	    rec.stop_signal > JOBCTL_STOP_SIGMASK || rec.exit_code > 0xffff ||
 	    rec.altstack_flags & ~(SS_DISABLE | SS_AUTODISARM) || rec.nice < MIN_NICE || rec.nice > MAX_NICE ||
 	    rec.reserved || !rec.timer_slack_ns ||
 	    rec.robust_list >= TASK_SIZE_MAX || rec.rseq >= TASK_SIZE_MAX || rec.clear_child_tid >= TASK_SIZE_MAX)
 		return kckpt_bad_image(ctx, obj, "task record");
 	if (rec.rseq && (rec.rseq_len < 32 || !IS_ALIGNED(rec.rseq, 32)))
 		return kckpt_bad_image(ctx, obj, "rseq");
-	if (!kckpt_ref(ctx, obj, rec.process, KCKPT_F_process) || !kckpt_ref(ctx, obj, rec.cpu, KCKPT_F_cpu) ||
-	    !kckpt_ref(ctx, obj, rec.cred, KCKPT_F_cred))
+	if (!task_refs_sane(ctx, obj, &rec))
 		return -EBADMSG;
 	if (!uid_eq(make_kuid(current_user_ns(), rec.loginuid), audit_get_loginuid(current)) &&
 	    !capable(CAP_AUDIT_CONTROL))
@@ -418,14 +496,76 @@ static void task_set_masks(const struct kckpt_task_rec *rec)
 	sigdelsetmask(&current->saved_sigmask, sigmask(SIGKILL) | sigmask(SIGSTOP));
 }
 
+u64 kckpt_task_clone_flags(struct kckpt_ctx *ctx, struct kckpt_object *leader, struct kckpt_object *task)
+{
+	struct kckpt_task_rec its, rec;
+
+	if (task_rec(ctx, leader, &its) || task_rec(ctx, task, &rec))
+		return 0;
+	return (rec.files == its.files ? CLONE_FILES : 0) | (rec.fs == its.fs ? CLONE_FS : 0);
+}
+
+/* Tables and directories are made by the first task that has them, and taken over by the others afterwards. */
+static void task_claim(struct kckpt_ctx *ctx, struct kckpt_object *task, u64 id)
+{
+	struct kckpt_object *obj = kckpt_objtab_get(&ctx->objs, id);
+
+	if (obj && !obj->creator)
+		obj->creator = task;
+}
+
+int kckpt_task_plan(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct kckpt_task_rec rec;
+	int err = task_rec(ctx, obj, &rec);
+
+	if (err)
+		return err;
+	task_claim(ctx, obj, rec.files);
+	task_claim(ctx, obj, rec.fs);
+	return 0;
+}
+
+static int task_make(struct kckpt_ctx *ctx, struct kckpt_object *task, u64 id)
+{
+	struct kckpt_object *obj = kckpt_objtab_get(&ctx->objs, id);
+	int err = 0;
+
+	if (!obj || obj->creator != task)
+		return 0;
+	mutex_lock(&ctx->objs.make_lock);
+	err = kckpt_make(ctx, obj);
+	mutex_unlock(&ctx->objs.make_lock);
+	return err;
+}
+
+int kckpt_task_build(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct kckpt_task_rec rec;
+
+	return task_rec(ctx, obj, &rec) ?: task_make(ctx, obj, rec.fs) ?: task_make(ctx, obj, rec.files);
+}
+
+static int task_finish_ended(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_task_rec *rec)
+{
+	kcall(__set_task_comm)(current, obj->where.comm, false);
+	set_user_nice(current, rec->nice);
+	return kckpt_cred_restore(ctx, kckpt_ref(ctx, obj, rec->cred, KCKPT_F_cred));
+}
+
 int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
 	struct kckpt_object *obj = thread->task;
 	struct kckpt_task_rec rec;
-	int err;
+	int err = task_rec(ctx, obj, &rec);
 
-	err = task_rec(ctx, obj, &rec) ?:
-	      task_set_robust_list(ctx, obj, rec.robust_list) ?:
+	if (err)
+		return err;
+	if (rec.task_flags & KCKPT_TASK_ENDED)
+		return task_finish_ended(ctx, obj, &rec);
+	kckpt_fs_adopt(kckpt_objtab_get(&ctx->objs, rec.fs));
+	kckpt_files_adopt(kckpt_objtab_get(&ctx->objs, rec.files));
+	err = task_set_robust_list(ctx, obj, rec.robust_list) ?:
 	      kckpt_cpu_restore(ctx, kckpt_ref(ctx, obj, rec.cpu, KCKPT_F_cpu), &thread->regs);
 	if (err)
 		return err;

@@ -12,6 +12,15 @@ struct kckpt_thread;
 /* kckpt_task_disown() - a new task lets go of what it inherited from the caller's memory. */
 void kckpt_task_disown(struct task_struct *task);
 
+/* kckpt_task_clone_flags() - restore: what a thread shares with its leader from birth on. */
+u64 kckpt_task_clone_flags(struct kckpt_ctx *ctx, struct kckpt_object *leader, struct kckpt_object *task);
+
+/* kckpt_task_plan() - restore: claim what nobody has claimed before; see kckpt_process_plan(). */
+int kckpt_task_plan(struct kckpt_ctx *ctx, struct kckpt_object *obj);
+
+/* kckpt_task_build() - in the restored thread: the descriptor table and directory, if they are its to make. */
+int kckpt_task_build(struct kckpt_ctx *ctx, struct kckpt_object *obj);
+
 /* kckpt_task_finish() - in the restored thread, pages are in place: all but the registers, which go to @thread. */
 int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread);
 

@@ -76,6 +76,9 @@ void kckpt_objtab_release_made(struct kckpt_objtab *tab)
 
 	list_for_each_entry_reverse(obj, &tab->list, node) {
 		ops = kckpt_family(obj->family);
+		/* Who they are is known until the end. */
+		if (obj->family == KCKPT_F_process)
+			continue;
 		if (ops->release)
 			ops->release(obj);
 		obj->made = obj->made2 = NULL;

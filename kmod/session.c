@@ -8,6 +8,9 @@
 
 #include "fault.h"
 #include "ksym.h"
+#include "obj_cgroup.h"
+#include "obj_group.h"
+#include "obj_process.h"
 #include "session.h"
 
 #define DEFAULT_FREEZE_MS	10000
@@ -39,7 +42,7 @@ static void session_watchdog(struct work_struct *work)
 		return;
 	}
 	WRITE_ONCE(session->expired, kckpt_fail(&session->ctx, NULL, code, 0, ""));
-	kckpt_crew_kill(&session->crew);
+	kckpt_crew_kill(session);
 	kckpt_freezer_thaw(&session->freezer);
 }
 
@@ -122,7 +125,7 @@ static void session_free(struct kref *ref)
 
 	kckpt_save_free(session->save);
 	kckpt_load_free(session->load);
-	kckpt_crew_put(&session->crew);
+	path_put(&ctx->cgroup_path);
 	kckpt_objtab_free(&ctx->objs);
 	kckpt_recbuf_free(&ctx->records);
 	drop_inherit(ctx);
@@ -144,7 +147,8 @@ static void session_rollback(struct kckpt_session *session)
 {
 	watchdog_stop(session);
 	if (session->load && session->state != KCKPT_DONE)
-		kckpt_crew_kill(&session->crew);
+		kckpt_crew_kill(session);
+	kckpt_freezer_unlist(&session->ctx);
 	kckpt_freezer_drop(&session->freezer);
 	session->ctx.cgrp = NULL;
 }
@@ -165,7 +169,10 @@ static void session_end(struct kckpt_session *session, enum kckpt_state state)
 static int session_failed(struct kckpt_session *session, int err)
 {
 	session_rollback(session);
-	kckpt_crew_reap(&session->crew);
+	kckpt_crew_reap(session);
+	/* Ids, memory and files of what was begun; with somebody left, who may need them, they go with the last one. */
+	if (session->load && !READ_ONCE(session->crew.live))
+		kckpt_objtab_release_made(&session->ctx.objs);
 	session->state = KCKPT_FAILED;
 	return err;
 }
@@ -463,26 +470,86 @@ static int restore_check_caller(struct kckpt_ctx *ctx)
 	return 0;
 }
 
+/* The folder whose descriptor was just taken for a cgroup. */
+static int restore_cgroup_path(struct kckpt_ctx *ctx, int fd)
+{
+	struct file *file = fget_raw(fd);
+
+	if (!file)
+		return kckpt_fail(ctx, NULL, KCKPT_E_NOT_CGROUP, -EBADF, "descriptor %d", fd);
+	path_put(&ctx->cgroup_path);
+	ctx->cgroup_path = file->f_path;
+	path_get(&ctx->cgroup_path);
+	fput(file);
+	return 0;
+}
+
+static u32 restore_nr_cgroups(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+	u32 nr = 0;
+
+	kckpt_for_each_object(&ctx->objs, obj)
+		nr += obj->family == KCKPT_F_cgroup;
+	return nr;
+}
+
+static int restore_place(struct kckpt_session *session, struct kckpt_instantiate *req)
+{
+	struct kckpt_ctx *ctx = &session->ctx;
+	u32 nr = restore_nr_cgroups(ctx);
+
+	return kckpt_freezer_hold(ctx, &session->freezer, req->cgroup) ?:
+	       kckpt_freezer_check_empty(ctx, &session->freezer, nr - !!nr) ?:
+	       restore_cgroup_path(ctx, req->cgroup) ?:
+	       kckpt_cgroup_open_tree(ctx);
+}
+
 static int restore_create(struct kckpt_session *session, struct kckpt_instantiate *req)
 {
 	struct kckpt_ctx *ctx = &session->ctx;
-	int err;
+	int err = restore_place(session, req);
 
-	err = kckpt_freezer_hold(ctx, &session->freezer, req->cgroup) ?:
-	      kckpt_freezer_check_empty(ctx, &session->freezer);
 	if (err) {
 		kckpt_freezer_drop(&session->freezer);
 		return err;
 	}
 	ctx->cgrp = session->freezer.cgrp;
 	session->crew.expected = ctx->nr_tasks;
-	err = kckpt_crew_start(session, req->cgroup, &session->create_ns);
+	err = kckpt_group_take_ids(ctx);
+	if (!err)
+		err = kckpt_crew_start(session, &session->create_ns);
 	if (!err)
 		err = kckpt_session_check(session);
 	if (err)
 		return session_failed(session, err);
 	req->root_pid = session->crew.root_pid;
 	return 0;
+}
+
+int kckpt_session_cgroups(struct kckpt_session *session, struct kckpt_cgroups *req)
+{
+	struct kckpt_recbuf_cursor cursor = {};
+	u8 __user *to = u64_to_user_ptr(req->paths);
+	u32 room = req->size;
+	struct kckpt_recbuf paths;
+	const void *from;
+	size_t len;
+	int err;
+
+	if (req->flags)
+		return -EINVAL;
+	kckpt_recbuf_init(&paths);
+	err = session_enter(session, BIT(KCKPT_LOADED)) ?: kckpt_cgroup_list(&session->ctx, &paths, &req->nr);
+	req->size = paths.bytes;
+	/* Too little room: the size that is needed is the answer. */
+	while (!err && paths.bytes <= room && (from = kckpt_recbuf_next(&paths, &cursor, &len))) {
+		err = kckpt_copy_out(to, from, len);
+		to += len;
+		cursor.at += len;
+	}
+	kckpt_recbuf_free(&paths);
+	return err;
 }
 
 int kckpt_session_instantiate(struct kckpt_session *session, struct kckpt_instantiate *req)
@@ -503,7 +570,7 @@ int kckpt_session_instantiate(struct kckpt_session *session, struct kckpt_instan
 	ctx->flags = req->flags;
 	ctx->nr_tasks = 0;
 	session->stall = msecs_to_jiffies(req->stall_ms ?: DEFAULT_STALL_MS);
-	err = restore_check(ctx);
+	err = restore_check(ctx) ?: kckpt_process_plan(ctx);
 	if (!err && !(req->flags & KCKPT_INSTANTIATE_DRY_RUN))
 		err = restore_create(session, req);
 	if (err)

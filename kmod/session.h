@@ -62,6 +62,7 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 int kckpt_session_thaw(struct kckpt_session *session);
 int kckpt_session_kill(struct kckpt_session *session);
 int kckpt_session_release_frozen(struct kckpt_session *session);
+int kckpt_session_cgroups(struct kckpt_session *session, struct kckpt_cgroups *req);
 int kckpt_session_instantiate(struct kckpt_session *session, struct kckpt_instantiate *req);
 int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commit *req);
 int kckpt_session_abort(struct kckpt_session *session);

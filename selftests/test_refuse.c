@@ -406,42 +406,26 @@ static bool child_is_there(void)
 	return !kill(child, SIGKILL) && waitpid(child, NULL, 0) == child;
 }
 
-static bool fork_zombie(void)
-{
-	siginfo_t info;
-
-	child = fork();
-	if (!child)
-		_exit(3);
-	return child > 0 && !waitid(P_PID, child, &info, WEXITED | WNOWAIT);
-}
-
-static bool zombie_is_there(void)
-{
-	int status;
-
-	return waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 3;
-}
-
-REFUSED(process_tree, TASK_TREE, fork_sleeper(), child_is_there())
-REFUSED(zombie, TASK_CHILDREN, fork_zombie(), zombie_is_there())
-
-/* A child that lives in a cgroup below that of the job. */
-static bool fork_into_sub(void)
+/* A child that lives in a cgroup beside that of the job. */
+static char *beside(void)
 {
 	char *text = read_file("/proc/self/cgroup"), *path = strchr(strrchr(text, ':'), '/');
 
 	path[strcspn(path, "\n")] = 0;
-	path = format("/sys/fs/cgroup%s/sub", path);
+	return format("/sys/fs/cgroup%s-beside", path);
+}
+
+static bool fork_beside(void)
+{
+	char *path = beside();
+
 	return !mkdir(path, 0755) && fork_sleeper() && write_file(format("%s/cgroup.procs", path), format("%d", child));
 }
 
-static bool sub_is_there(void)
+static bool beside_is_there(void)
 {
-	char *text = read_file("/proc/self/cgroup"), *path = strchr(strrchr(text, ':'), '/');
+	char *path = beside();
 
-	path[strcspn(path, "\n")] = 0;
-	path = format("/sys/fs/cgroup%s/sub", path);
 	if (!child_is_there())
 		return false;
 	while (rmdir(path) && errno == EBUSY)
@@ -449,7 +433,7 @@ static bool sub_is_there(void)
 	return true;
 }
 
-REFUSED(sub_cgroup, TASK_SUBCGROUP, fork_into_sub(), sub_is_there())
+REFUSED(child_outside, TASK_CHILDREN, fork_beside(), beside_is_there())
 
 /*
  * A task outside that shares something: a sibling of the job, in the root cgroup, that dies with the test. It says
@@ -492,14 +476,6 @@ static void arrive(void)
 	futex_wake(&arrived);
 }
 
-static void *unshare_and_wait(void *arg)
-{
-	if (!unshare((int)(intptr_t)arg))
-		arrive();
-	futex_wait(&let_go, 0, -1);
-	return NULL;
-}
-
 static pthread_t thread;
 
 static bool start(void *(*run)(void *), int arg)
@@ -513,9 +489,6 @@ static bool finish(void)
 	futex_wake(&let_go);
 	return !pthread_join(thread, NULL);
 }
-
-REFUSED(thread_with_own_descriptors, TASK_ATTRIBUTE, start(unshare_and_wait, CLONE_FILES), finish())
-REFUSED(thread_with_own_folder, TASK_ATTRIBUTE, start(unshare_and_wait, CLONE_FS), finish())
 
 /* The child of vfork() waits in our memory; its parent waits for it. */
 static void *vfork_and_wait(void *arg)
@@ -646,26 +619,6 @@ TEST(refuse_traced)
 	struct job_options options = { .before_dump = trace, .after_refusal = untrace };
 
 	EXPECT_REFUSED_WITH(KCKPT_E_TASK_TRACED, idle, &options);
-}
-
-static void stop(pid_t pid)
-{
-	int status;
-
-	kill(pid, SIGSTOP);
-	ASSERT_TRUE(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
-}
-
-static void go_on(pid_t pid)
-{
-	kill(pid, SIGCONT);
-}
-
-TEST(refuse_stopped)
-{
-	struct job_options options = { .before_dump = stop, .after_refusal = go_on };
-
-	EXPECT_REFUSED_WITH(KCKPT_E_TASK_STOPPED, idle, &options);
 }
 
 /* All that is in the way is told at once. */

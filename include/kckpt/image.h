@@ -79,6 +79,7 @@ KCKPT_STATIC_ASSERT(sizeof(struct kckpt_header) == 256, "size of the header");
 /* task.task_flags */
 #define KCKPT_TASK_RESTORE_SIGMASK	(1u << 0)	/* saved_blocked counts */
 #define KCKPT_TASK_NO_NEW_PRIVS		(1u << 1)
+#define KCKPT_TASK_ENDED		(1u << 2)	/* a zombie, or a leader that waits for its threads */
 
 /* task.restart */
 enum kckpt_restart {
@@ -94,6 +95,9 @@ enum kckpt_restart {
 
 /* process.process_flags */
 #define KCKPT_PROCESS_SUBREAPER	(1u << 0)	/* adopts orphans of its descendants */
+#define KCKPT_PROCESS_ENDED	(1u << 1)	/* a zombie */
+#define KCKPT_PROCESS_STOPPED	(1u << 2)	/* by a signal; exit_code: not 0 until its parent knows */
+#define KCKPT_PROCESS_CONTINUED	(1u << 3)	/* and its parent does not know yet */
 
 /* mm.mm_flags */
 #define KCKPT_MM_THP_DISABLED	(1u << 0)	/* PR_SET_THP_DISABLE */

@@ -22,6 +22,7 @@
  * A restore:
  *	fd = open("/dev/kckpt", O_RDWR | O_CLOEXEC);
  *	write() the image from its first byte until a write is short: the records	EMPTY -> LOADED
+ *	KCKPT_IOC_CGROUPS	which sub-cgroups to make below the job's
  *	KCKPT_IOC_INSTANTIATE	create the tasks, all of them held in the kernel	LOADED -> INSTANTIATED
  *	write() the rest: the pages go to their places		INSTANTIATED -> COMPLETE
  *	KCKPT_IOC_COMMIT	check everything, freeze, let go, thaw	COMPLETE -> DONE
@@ -145,7 +146,8 @@ struct kckpt_capture {
 
 /* KCKPT_IOC_INSTANTIATE: LOADED -> INSTANTIATED; stays LOADED on a refusal of the check, else FAILED. */
 struct kckpt_instantiate {
-	__s32 cgroup;		/* descriptor of an empty cgroup v2 directory; -1 with DRY_RUN */
+	__s32 cgroup;		/* descriptor of a cgroup v2 directory without tasks, with the sub-cgroups that
+				 * CGROUPS lists and no others; -1 with DRY_RUN */
 	__u32 flags;		/* KCKPT_INSTANTIATE_* */
 	__u32 nr_inherit;
 	__u32 stall_ms;		/* give up after that long without a request or a byte; 0: 60000 */
@@ -157,6 +159,18 @@ struct kckpt_instantiate {
 #define KCKPT_INSTANTIATE_DRY_RUN	(1u << 0)
 #define KCKPT_INSTANTIATE_FILES_CHANGED	(1u << 1)	/* take files open for writing in any size and age */
 #define KCKPT_INSTANTIATE_FILES_STRICT	(1u << 2)	/* device and inode must be the same, too */
+
+/*
+ * KCKPT_IOC_CGROUPS, in LOADED: the cgroups below the job's that INSTANTIATE wants to find, empty, below the one that it
+ * is given: relative paths, parents first, each with its NUL. With too little room nothing is copied.
+ */
+struct kckpt_cgroups {
+	__u64 paths;		/* char * */
+	__u32 size;		/* in: room in bytes; out: what all of them need */
+	__u32 nr;		/* out: how many */
+	__u32 flags;		/* none yet */
+	__u32 reserved;
+};
 
 /* KCKPT_IOC_COMMIT: COMPLETE -> DONE. Earlier it fails (IMAGE_TRUNCATED) and ends the session. */
 struct kckpt_commit {
@@ -201,5 +215,6 @@ struct kckpt_stats {
 #define KCKPT_IOC_ABORT		_IO(0xCB, 8)	/* roll back now and wait for it; -> FAILED */
 #define KCKPT_IOC_REPORT	_IOWR(0xCB, 9, struct kckpt_report)
 #define KCKPT_IOC_STATS		_IOR(0xCB, 10, struct kckpt_stats)
+#define KCKPT_IOC_CGROUPS	_IOWR(0xCB, 11, struct kckpt_cgroups)
 
 #endif /* KCKPT_UAPI_H */

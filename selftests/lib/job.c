@@ -153,6 +153,9 @@ struct tool_result job_dump(struct job *job)
 	page->times.dump_to = now();
 	if (!result.status && wait_exit(job->pid, EVENT_MS) != 128 + SIGKILL)
 		result = (struct tool_result){ -1, format("the job was not killed\n%s", result.text) };
+	/* Its orphans are ours, and their ids are wanted again. */
+	while (!result.status && waitpid(-1, NULL, WNOHANG | __WALL) > 0)
+		;
 	return result;
 }
 

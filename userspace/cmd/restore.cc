@@ -41,10 +41,10 @@ private:
 
 	Result<> check_inherited() const;
 	Result<Cgroup> open_cgroup() const;
-	Result<Outcome> restore(int cgroup, const Options &options);
-	Result<> load(Device &device, ImageInput &input, int cgroup, Progress &progress, Outcome &outcome);
+	Result<Outcome> restore(Cgroup *cgroup, const Options &options);
+	Result<> load(Device &device, ImageInput &input, Cgroup *cgroup, Progress &progress, Outcome &outcome);
 	Result<Cleanup> write_pidfile(pid_t pid);
-	Result<struct kckpt_instantiate> instantiate(Device &device, int cgroup);
+	Result<struct kckpt_instantiate> instantiate(Device &device, Cgroup *cgroup);
 	void tell(const Outcome &outcome, const std::string &cgroup, const Options &options) const;
 
 	std::string file_, cgroup_, pidfile_, files_;
@@ -108,7 +108,7 @@ Result<int> RestoreCommand::run(const Options &options)
 		cgroup = std::move(*opened);
 	}
 
-	Result<Outcome> outcome = restore(cgroup ? cgroup->fd() : -1, options);
+	Result<Outcome> outcome = restore(cgroup ? &*cgroup : nullptr, options);
 	if (!outcome)
 		return pass(outcome);
 	if (cgroup && (detach_ || !cgroup_.empty()))
@@ -119,7 +119,7 @@ Result<int> RestoreCommand::run(const Options &options)
 	return signals_->wait_for(outcome->root_pid);
 }
 
-Result<RestoreCommand::Outcome> RestoreCommand::restore(int cgroup, const Options &options)
+Result<RestoreCommand::Outcome> RestoreCommand::restore(Cgroup *cgroup, const Options &options)
 {
 	Result<ImageInput> input = ImageInput::open(file_);
 	if (!input)
@@ -151,7 +151,7 @@ Result<RestoreCommand::Outcome> RestoreCommand::restore(int cgroup, const Option
 }
 
 /* The records, the tasks, the pages. */
-Result<> RestoreCommand::load(Device &device, ImageInput &input, int cgroup, Progress &progress, Outcome &outcome)
+Result<> RestoreCommand::load(Device &device, ImageInput &input, Cgroup *cgroup, Progress &progress, Outcome &outcome)
 {
 	bool created = false;
 	for (;;) {
@@ -179,11 +179,18 @@ Result<> RestoreCommand::load(Device &device, ImageInput &input, int cgroup, Pro
 	return {};
 }
 
-Result<struct kckpt_instantiate> RestoreCommand::instantiate(Device &device, int cgroup)
+Result<struct kckpt_instantiate> RestoreCommand::instantiate(Device &device, Cgroup *cgroup)
 {
+	if (cgroup) {
+		Result<std::vector<std::string>> below = device.cgroups();
+		if (!below)
+			return pass(below);
+		if (Result<> made = cgroup->create_below(*below); !made)
+			return pass(made);
+	}
 	const std::vector<struct kckpt_inherit> inherit = inherit_list(inherit_);
 	struct kckpt_instantiate request = {};
-	request.cgroup = cgroup;
+	request.cgroup = cgroup ? cgroup->fd() : -1;
 	request.flags = dry_run_ ? KCKPT_INSTANTIATE_DRY_RUN : 0;
 	if (files_ == "changed")
 		request.flags |= KCKPT_INSTANTIATE_FILES_CHANGED;

@@ -194,6 +194,26 @@ Result<Cgroup> Cgroup::create(const std::string &path)
 	return cgroup;
 }
 
+Result<> Cgroup::create_below(const std::vector<std::string> &paths)
+{
+	const SignalsHeld held;
+	for (const std::string &name : paths) {
+		const std::string path = path_ + "/" + name;
+		if (mkdir(path.c_str(), 0755) == 0)
+			below_.push_front(Cleanup::rmdir(path));
+		else if (errno != EEXIST)
+			return failure(KCKPT_E_CGROUP_CREATE, errno, path);
+	}
+	return {};
+}
+
+void Cgroup::keep()
+{
+	cleanup_.keep();
+	for (Cleanup &below : below_)
+		below.keep();
+}
+
 Result<> Cgroup::write(const char *file, std::string_view value)
 {
 	const Fd fd(openat(fd_.get(), file, O_WRONLY | O_CLOEXEC));

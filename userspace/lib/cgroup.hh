@@ -2,9 +2,11 @@
 /* Directories of the cgroup v2 hierarchy, by path or by one of their processes. */
 #pragma once
 
+#include <forward_list>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/cleanup.hh"
 #include "lib/fd.hh"
@@ -39,7 +41,9 @@ public:
 	int fd() const { return fd_.get(); }
 	const std::string &path() const { return path_; }
 	Result<> write(const char *file, std::string_view value);
-	void keep() { cleanup_.keep(); }
+	/* Makes what is missing of relative paths, parents first; as with open_or_create() it goes again unless kept. */
+	Result<> create_below(const std::vector<std::string> &paths);
+	void keep();
 
 private:
 	Cgroup(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
@@ -49,6 +53,7 @@ private:
 	Fd fd_;
 	std::string path_;
 	Cleanup cleanup_;
+	std::forward_list<Cleanup> below_; /* the last one first */
 };
 
 } // namespace kckpt

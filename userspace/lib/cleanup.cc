@@ -5,8 +5,8 @@
 
 #include <atomic>
 #include <cerrno>
-#include <climits>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 
@@ -20,10 +20,11 @@ enum Act { nothing, unlink_path, rmdir_path };
 
 struct Slot {
 	std::atomic<Act> act = nothing; /* written last: the path is then complete */
-	char path[PATH_MAX];
+	char *path = nullptr;
 };
 
-Slot slots[8];
+/* As many as a job may have sub-cgroups, and a few. */
+Slot slots[4096];
 std::atomic<int> session = -1;
 char farewell[1024];
 
@@ -46,9 +47,10 @@ void undo(Slot &slot)
 int take_slot(Act act, const std::string &path)
 {
 	for (int i = 0; i < static_cast<int>(std::size(slots)); i++) {
-		if (slots[i].act != nothing || path.size() >= sizeof(slots[i].path))
+		if (slots[i].act != nothing)
 			continue;
-		std::memcpy(slots[i].path, path.c_str(), path.size() + 1);
+		free(slots[i].path);
+		slots[i].path = strdup(path.c_str());
 		slots[i].act = act;
 		return i;
 	}

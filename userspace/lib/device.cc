@@ -176,6 +176,21 @@ Result<size_t> Device::write(std::span<const std::byte> bytes)
 	return done;
 }
 
+Result<std::vector<std::string>> Device::cgroups()
+{
+	struct kckpt_cgroups list = {};
+	if (Result<> asked = request(KCKPT_IOC_CGROUPS, &list, "KCKPT_IOC_CGROUPS"); !asked)
+		return pass(asked);
+	std::vector<char> text(list.size);
+	list.paths = reinterpret_cast<uintptr_t>(text.data());
+	if (Result<> got = request(KCKPT_IOC_CGROUPS, &list, "KCKPT_IOC_CGROUPS"); !got)
+		return pass(got);
+	std::vector<std::string> paths;
+	for (size_t at = 0; at < text.size(); at += paths.back().size() + 1)
+		paths.emplace_back(text.data() + at);
+	return paths;
+}
+
 Result<struct kckpt_instantiate> Device::instantiate(struct kckpt_instantiate request_)
 {
 	if (Result<> done = request(KCKPT_IOC_INSTANTIATE, &request_, "INSTANTIATE"); !done)

@@ -38,6 +38,8 @@ public:
 
 	/* Less than all of it, maybe nothing: the end of the records. */
 	Result<size_t> write(std::span<const std::byte> bytes);
+	/* What must be made below the job's cgroup: relative paths, parents first. */
+	Result<std::vector<std::string>> cgroups();
 	Result<struct kckpt_instantiate> instantiate(struct kckpt_instantiate request);
 	Result<> commit(uint32_t flags);
 	Result<> abort();

@@ -49,6 +49,20 @@ std::string access_text(uint32_t open_flags)
 	return names[open_flags & O_ACCMODE];
 }
 
+const char *state_name(const struct kckpt_process_rec &process)
+{
+	if (process.process_flags & KCKPT_PROCESS_ENDED)
+		return "ended";
+	return process.process_flags & KCKPT_PROCESS_STOPPED ? "stopped" : "running";
+}
+
+std::string state_text(const struct kckpt_process_rec &process)
+{
+	if (process.process_flags & KCKPT_PROCESS_ENDED)
+		return fmt::format(", ended with status {:#x} and not waited for", uint32_t(process.exit_code));
+	return process.process_flags & KCKPT_PROCESS_STOPPED ? ", stopped" : "";
+}
+
 } // namespace
 
 void Summary::add(const Record &record, std::span<const struct kckpt_page_run> runs)
@@ -58,6 +72,8 @@ void Summary::add(const Record &record, std::span<const struct kckpt_page_run> r
 		processes_[object] = record.as<struct kckpt_process_rec>();
 	else if (record.is<struct kckpt_task_rec>())
 		tasks_[object] = record.as<struct kckpt_task_rec>();
+	else if (record.is<struct kckpt_group_rec>())
+		groups_[object] = record.as<struct kckpt_group_rec>().id;
 	else if (record.is<struct kckpt_mm_rec>())
 		memories_[object].mm = record.as<struct kckpt_mm_rec>();
 	else if (record.is<struct kckpt_vma_rec>())
@@ -109,6 +125,27 @@ std::string Summary::name_of(uint64_t object) const
 	return name == names_.end() ? "?" : name->second;
 }
 
+const struct kckpt_task_rec &Summary::leader_of(const struct kckpt_process_rec &process) const
+{
+	static constexpr struct kckpt_task_rec none = {};
+	const auto leader = tasks_.find(process.leader);
+	return leader == tasks_.end() ? none : leader->second;
+}
+
+/* 0: one of the outside. */
+uint32_t Summary::parent_of(const struct kckpt_process_rec &process) const
+{
+	const auto thread = tasks_.find(process.parent);
+	const auto parent = thread == tasks_.end() ? processes_.end() : processes_.find(thread->second.process);
+	return parent == processes_.end() ? 0 : parent->second.pid;
+}
+
+uint32_t Summary::group_id(uint64_t object) const
+{
+	const auto group = groups_.find(object);
+	return group == groups_.end() ? 0 : group->second;
+}
+
 std::pair<uint64_t, uint64_t> Summary::page_counts() const
 {
 	std::pair<uint64_t, uint64_t> sum;
@@ -136,16 +173,19 @@ std::string Summary::text(const struct kckpt_header &header) const
 
 std::string Summary::process_text(uint64_t id, const struct kckpt_process_rec &process) const
 {
-	std::string out = fmt::format("\nprocess {}, parent {}, group {}, session {}\n", uint32_t(process.pid),
-				      uint32_t(process.ppid), uint32_t(process.pgid), uint32_t(process.sid));
+	std::string out = fmt::format("\nprocess {}, parent {}, group {}, session {}{}\n", uint32_t(process.pid),
+				      parent_of(process), group_id(process.pgrp), group_id(process.session),
+				      state_text(process));
 	for (const auto &[object, task] : tasks_) {
 		if (task.process == id)
 			out += fmt::format("  thread {:<8} {}\n", uint32_t(task.tid), printable(text_of(task.comm)));
 	}
 	if (const auto memory = memories_.find(process.mm); memory != memories_.end())
 		out += memory_text(memory->second);
-	out += fmt::format("  cwd    {}\n", printable(name_of(process.fs)));
-	return out + files_text(process.files);
+	const struct kckpt_task_rec &leader = leader_of(process);
+	if (leader.fs)
+		out += fmt::format("  cwd    {}\n", printable(name_of(leader.fs)));
+	return out + files_text(leader.files);
 }
 
 std::string Summary::memory_text(const Memory &memory) const
@@ -202,15 +242,22 @@ Json Summary::json(const struct kckpt_header &header) const
 
 Json Summary::process_json(uint64_t id, const struct kckpt_process_rec &process) const
 {
-	Json out = {{"pid", uint32_t(process.pid)}, {"ppid", uint32_t(process.ppid)}, {"pgid", uint32_t(process.pgid)},
-		    {"sid", uint32_t(process.sid)}, {"cwd", name_of(process.fs)},     {"threads", Json::array()}};
+	const struct kckpt_task_rec &leader = leader_of(process);
+	Json out = {{"pid", uint32_t(process.pid)},
+		    {"ppid", parent_of(process)},
+		    {"pgid", group_id(process.pgrp)},
+		    {"sid", group_id(process.session)},
+		    {"state", state_name(process)},
+		    {"cgroup", name_of(process.cgroup)},
+		    {"cwd", name_of(leader.fs)},
+		    {"threads", Json::array()}};
 	for (const auto &[object, task] : tasks_) {
 		if (task.process == id)
 			out["threads"].push_back({{"tid", uint32_t(task.tid)}, {"comm", text_of(task.comm)}});
 	}
 	if (const auto memory = memories_.find(process.mm); memory != memories_.end())
 		out["memory"] = memory_json(memory->second);
-	out["files"] = files_json(process.files);
+	out["files"] = files_json(leader.files);
 	return out;
 }
 

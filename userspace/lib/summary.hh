@@ -35,6 +35,9 @@ private:
 
 	void add_run(Memory &memory, const struct kckpt_page_run &run);
 	std::string name_of(uint64_t object) const;
+	uint32_t parent_of(const struct kckpt_process_rec &process) const;
+	uint32_t group_id(uint64_t object) const;
+	const struct kckpt_task_rec &leader_of(const struct kckpt_process_rec &process) const;
 	std::string process_text(uint64_t id, const struct kckpt_process_rec &process) const;
 	std::string memory_text(const Memory &memory) const;
 	std::string files_text(uint64_t files) const;
@@ -46,6 +49,7 @@ private:
 
 	std::map<uint64_t, struct kckpt_process_rec> processes_;
 	std::map<uint64_t, struct kckpt_task_rec> tasks_;
+	std::map<uint64_t, uint32_t> groups_; /* ids of sessions and process groups */
 	std::map<uint64_t, Memory> memories_;
 	std::map<uint64_t, std::vector<struct kckpt_fd_rec>> tables_;
 	std::map<uint64_t, struct kckpt_file_rec> files_;

@@ -130,12 +130,14 @@ TEST(Summary, BearsReferencesToNothing)
 {
 	ImageBuilder builder;
 	struct kckpt_process_rec process = {};
-	process.mm = process.fs = process.files = 77;
+	process.mm = process.leader = process.parent = process.pgrp = 77;
+	struct kckpt_task_rec task = {};
+	task.files = 2;
 	struct kckpt_fd_rec fd = {};
 	fd.file = 99;
 	builder.record(1, process).record(2, fd);
-	process.files = 2;
-	builder.record(3, process).end_records();
+	process.leader = 4;
+	builder.record(3, process).record(4, task).end_records();
 	struct kckpt_header header;
 	const Summary summary = summary_of(builder.finish(), header);
 	EXPECT_NE(summary.text(header).find("    0     ?\n"), std::string::npos);

@@ -182,8 +182,6 @@ ImageBuilder with_records()
 	struct kckpt_process_rec leader = {};
 	leader.leader = task;
 	leader.mm = mm;
-	leader.fs = cwd;
-	leader.files = files;
 	leader.pid = 4121;
 	leader.nr_threads = 1;
 	image.record(process, leader);
@@ -191,6 +189,8 @@ ImageBuilder with_records()
 	thread.process = process;
 	thread.cpu = cpu;
 	thread.cred = cred;
+	thread.fs = cwd;
+	thread.files = files;
 	thread.tid = 4121;
 	set_text(thread.comm, "nginx");
 	image.record(task, thread);
