@@ -13,6 +13,7 @@
 #include "obj_cgroup.h"
 #include "obj_task.h"
 #include "session.h"
+#include "share.h"
 
 #define CAPTURE_MAX_TASKS 1000000
 
@@ -228,6 +229,12 @@ int kckpt_capture(struct kckpt_ctx *ctx, struct kckpt_save *save, bool check_onl
 	}
 	if (check_only)
 		return kckpt_capture_verify(ctx);
+	ctx->share = kckpt_share_begin(ctx);
+	if (IS_ERR(ctx->share)) {
+		err = PTR_ERR(ctx->share);
+		ctx->share = NULL;
+		return err;
+	}
 	return kckpt_save_begin(ctx) ?:
 	       capture_each(ctx, capture_dump) ?:
 	       kckpt_save_records_end(ctx, save) ?:

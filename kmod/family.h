@@ -41,6 +41,7 @@ struct kckpt_ctx {
 	u64 nr_records;
 	u32 nr_tasks;
 	u64 nr_pages;			/* estimate */
+	struct kckpt_share *share;	/* pages that address spaces have in common; NULL: there is just one */
 
 	/* restore */
 	u32 flags;			/* KCKPT_INSTANTIATE_* */

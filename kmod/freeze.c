@@ -275,7 +275,8 @@ int kckpt_freezer_freeze(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u
 	int err;
 
 	err = freezer_start(ctx, freezer) ?: freezer_wait(ctx, freezer, end) ?: freezer_list(ctx, freezer);
-	for (round = 0; !err && !freezer_settle(ctx, end) && freezer->ours && !time_after(jiffies, end); round++)
+	/* Not to the very end: what is frozen then must stay so. */
+	for (round = 0; !err && !freezer_settle(ctx, end) && freezer->ours && time_before(jiffies + HZ / 4, end); round++)
 		err = freezer_retry(ctx, freezer, round, end);
 	if (err) {
 		kckpt_freezer_unlist(ctx);

@@ -22,6 +22,7 @@
 #include <linux/wait.h>
 #include <linux/pipe_fs_i.h>
 #include <linux/ptrace.h>
+#include <linux/rmap.h>
 #include <linux/sched/coredump.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -47,6 +48,8 @@ int copy_uabi_from_kernel_to_xstate(struct fpstate *fpstate, const void *kbuf, u
 void __set_current_blocked(const sigset_t *set);
 int send_signal_locked(int sig, struct kernel_siginfo *info, struct task_struct *task, enum pid_type type);
 int ksys_setsid(void);
+void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long end, unsigned int stride_shift,
+			bool freed_tables);
 struct pid *alloc_pid(struct pid_namespace *ns, pid_t *set_tid, size_t set_tid_size);
 typedef long kckpt_syscall_t(const struct pt_regs *regs);
 kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_sys_membarrier,
@@ -82,6 +85,10 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(x86_gsbase_read_task,	cpu,	"read the gs base of a stopped task")			\
 	X(copy_uabi_from_kernel_to_xstate, cpu, "load vector state")				\
 	X(walk_page_range,	mm,	"find the pages of an area")				\
+	X(copy_page_range,	mm,	"share pages copy-on-write")				\
+	X(anon_vma_fork,	mm,	"let both mappings of a shared page be found")		\
+	X(zap_page_range_single, mm,	"unmap what is not shared of a huge page")		\
+	X(flush_tlb_mm_range,	mm,	"forget translations that have become read-only")	\
 	X(get_mm_exe_file,	mm,	"find the executable")					\
 	X(replace_mm_exe_file,	mm,	"set the executable")					\
 	X(map_vdso_once,	mm,	"put the vdso where it was")				\

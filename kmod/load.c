@@ -12,6 +12,7 @@
 #include "fault.h"
 #include "load.h"
 #include "pages.h"
+#include "share.h"
 
 #define LOAD_MAX_RECORDS	(1ULL << 30)	/* bytes of all records, with our own overhead */
 
@@ -44,6 +45,7 @@ void kckpt_load_free(struct kckpt_load *load)
 	kckpt_digest_free(&load->digest);
 	kvfree(load->rec);
 	kvfree(load->scratch);
+	kckpt_share_rows_free(&load->shares);
 	kvfree(load);
 }
 
@@ -104,6 +106,11 @@ static int load_stream_record(struct kckpt_ctx *ctx, struct kckpt_load *load)
 		    head->size > sizeof(struct kckpt_pages_rec) + KCKPT_MAX_RUNS * sizeof(struct kckpt_page_run))
 			return load_bad(ctx, load, "page batch");
 		return 0;
+	case KCKPT_K_shares:
+		if (load->digests_at || head->size < sizeof(struct kckpt_shares_rec) ||
+		    head->size > sizeof(struct kckpt_shares_rec) + KCKPT_MAX_SHARES * sizeof(struct kckpt_share_run))
+			return load_bad(ctx, load, "shared pages");
+		return 0;
 	case KCKPT_K_digests:
 		/* The chunk that the digests are compared with ends where their record begins. */
 		if (load->digests_at || head->size != 8 + load->digest.chunks.bytes)
@@ -141,14 +148,42 @@ static struct kckpt_object *load_object(struct kckpt_ctx *ctx, struct kckpt_load
 	return obj;
 }
 
+/* Rows are collected until something else comes. */
+static int load_shares(struct kckpt_ctx *ctx, struct kckpt_load *load)
+{
+	const struct kckpt_shares_rec *rec = (void *)load->rec->data;
+	struct kckpt_object *obj = kckpt_objtab_get(&ctx->objs, load->head.object);
+
+	/* Into an address space that has no pages of its own yet. */
+	if (!obj || obj->family != KCKPT_F_mm || obj->seen || rec->reserved ||
+	    load->head.size != sizeof(*rec) + (u64)rec->nr_runs * sizeof(struct kckpt_share_run))
+		return load_bad(ctx, load, "shared pages");
+	load->shared = obj;
+	return kckpt_share_add(ctx, obj, &load->shares, (const void *)(rec + 1), rec->nr_runs);
+}
+
+static int load_apply_shares(struct kckpt_ctx *ctx, struct kckpt_load *load)
+{
+	struct kckpt_object *obj = load->shared;
+
+	load->shared = NULL;
+	obj->seen = 1;
+	return kckpt_share_apply(ctx, obj, &load->shares);
+}
+
 /* A record's header was read: make room for the payload. */
 static int load_record(struct kckpt_ctx *ctx, struct kckpt_load *load)
 {
 	const struct kckpt_record *head = &load->head;
 	size_t size = ALIGN(head->size, 8);
-	bool has_object = head->family != KCKPT_F_stream || head->kind == KCKPT_K_pages;
-	int err;
+	bool has_object = head->family != KCKPT_F_stream || head->kind == KCKPT_K_pages ||
+			  head->kind == KCKPT_K_shares;
+	int err = 0;
 
+	if (load->shared && (head->kind != KCKPT_K_shares || head->object != load->shared->id))
+		err = load_apply_shares(ctx, load);
+	if (err)
+		return err;
 	if (head->size > KCKPT_MAX_RECORD || !head->object == has_object)
 		return load_bad(ctx, load, "record header");
 	if (!kind_known(head->family, head->kind))
@@ -244,6 +279,7 @@ static int load_batch(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	if (!load->target || !kckpt_family(load->target->family)->pages_pin ||
 	    load->head.size != sizeof(*rec) + (u64)rec->nr_runs * sizeof(*load->runs))
 		return load_bad(ctx, load, "page batch");
+	load->target->seen = 1;
 	load->runs = (void *)(rec + 1);
 	load->nr_runs = rec->nr_runs;
 	load->run_at = load->page_at = 0;
@@ -373,6 +409,9 @@ static int load_payload_done(struct kckpt_ctx *ctx, struct kckpt_load *load)
 		break;
 	case KCKPT_K_trailer:
 		err = load_trailer(ctx, load, load->before);
+		break;
+	case KCKPT_K_shares:
+		err = load_shares(ctx, load);
 		break;
 	default:
 		return load_batch(ctx, load);	/* the runs stay in load->rec until the pages are in */

@@ -7,6 +7,7 @@
 #include <kckpt/image.h>
 
 #include "digest.h"
+#include "share.h"
 
 struct kckpt_ctx;
 struct kckpt_object;
@@ -49,6 +50,9 @@ struct kckpt_load {
 	u32 nr_pinned, pin_at, byte_at;
 	struct page *pinned[KCKPT_LOAD_PIN];
 	u64 nr_pages, nr_zero;
+
+	struct kckpt_object *shared;	/* whose rows of shared pages are being collected; NULL: nobody's */
+	struct kckpt_share_rows shares;
 	void *scratch;			/* dry run: where page data goes */
 };
 

@@ -19,6 +19,7 @@
 #include "fault.h"
 #include "ksym.h"
 #include "pages.h"
+#include "share.h"
 
 #define BATCH_FULL 1	/* ends a walk; the address to go on from is in find.next */
 
@@ -204,9 +205,54 @@ static int batch_fault_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struc
 	return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, got ?: -EFAULT, "address 0x%lx", batch->addr[i]);
 }
 
-static int batch_finish_huge(struct vm_area_struct *vma, struct kckpt_batch *batch)
+/* Not in the rows of what is shared with others; if it is the first of those who share it, they will find it. */
+static bool batch_takes(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long addr, struct page *page, bool huge)
 {
+	if (!ctx->share)
+		return true;
+	if (kckpt_share_covers(ctx->share, addr))
+		return false;
+	kckpt_share_note(ctx->share, obj, addr, page, huge);
+	return true;
+}
+
+/* A huge page of which others have parts: what is left of it. */
+static void batch_finish_parts(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct vm_area_struct *vma,
+			       struct kckpt_batch *batch)
+{
+	struct page *head = batch->pages[0];
+	unsigned long addr = batch->addr[0];
+	u32 i;
+
+	kckpt_batch_reset(batch);
+	for (i = 0; i < HPAGE_PMD_NR; i++, addr += PAGE_SIZE) {
+		if (!batch_takes(ctx, obj, addr, head + i, false))
+			continue;
+		get_page(head + i);
+		kckpt_batch_add(batch, addr, head + i, vma->vm_file);
+	}
+	put_page(head);
+}
+
+static bool batch_is_shared(struct kckpt_ctx *ctx, const struct kckpt_batch *batch)
+{
+	u32 i;
+
+	for (i = 0; ctx->share && i < HPAGE_PMD_NR; i++)
+		if (kckpt_share_covers(ctx->share, batch->addr[0] + i * PAGE_SIZE))
+			return true;
+	return false;
+}
+
+static int batch_finish_huge(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct vm_area_struct *vma,
+			     struct kckpt_batch *batch)
+{
+	if (batch_is_shared(ctx, batch)) {
+		batch_finish_parts(ctx, obj, vma, batch);
+		return 0;
+	}
 	if (vma->vm_file || !page_is_zero(batch->pages[0], HPAGE_PMD_NR)) {
+		batch_takes(ctx, obj, batch->addr[0], batch->pages[0], true);
 		batch_run(batch, batch->addr[0], HPAGE_PMD_NR, KCKPT_RUN_HUGE);
 		return 0;
 	}
@@ -224,12 +270,12 @@ static int batch_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct 
 	int err = 0;
 
 	if (batch->huge)
-		return batch_finish_huge(vma, batch);
+		return batch_finish_huge(ctx, obj, vma, batch);
 	batch->nr_data = 0;
 	for (i = 0; i < found; i++) {
 		if (!err && !batch->pages[i])
 			err = batch_fault_in(ctx, obj, vma->vm_mm, batch, i);
-		if (!err)
+		if (!err && batch_takes(ctx, obj, batch->addr[i], batch->pages[i], false))
 			kckpt_batch_add(batch, batch->addr[i], batch->pages[i], vma->vm_file);
 		else if (batch->pages[i])
 			put_page(batch->pages[i]);
@@ -237,9 +283,9 @@ static int batch_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct 
 	return err;
 }
 
-/* One batch of one area. */
+/* One batch of one area. @mapped: as the walk finds it. */
 static int batch_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct vm_area_struct *vma,
-			 unsigned long *addr, struct kckpt_batch *batch)
+			 unsigned long *addr, struct kckpt_batch *batch, bool mapped)
 {
 	struct batch_find find = { .batch = batch, .next = *addr };
 	int ret;
@@ -252,13 +298,14 @@ static int batch_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct
 		return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, ret < 0 ? ret : -EHWPOISON, "address 0x%lx",
 				  find.next);
 	}
-	ret = batch_finish(ctx, obj, vma, batch);
+	ret = mapped ? 0 : batch_finish(ctx, obj, vma, batch);
 	if (ret)
 		kckpt_batch_put(batch);
 	return ret;
 }
 
-int kckpt_batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch)
+static int batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch,
+		      bool mapped)
 {
 	struct mm_struct *mm = (struct mm_struct *)obj->ptr;
 	u32 nr_zero = 0;
@@ -267,7 +314,7 @@ int kckpt_batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned l
 	kckpt_batch_reset(batch);
 	if (mmap_read_lock_killable(mm))
 		return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
-	while (!batch->nr_runs) {
+	while (!batch->nr_runs && !(mapped && batch->nr_data)) {
 		struct vm_area_struct *vma = find_vma(mm, *addr);
 
 		if (!vma)
@@ -278,7 +325,7 @@ int kckpt_batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned l
 			*addr = vma->vm_end;
 			continue;
 		}
-		err = batch_find_in(ctx, obj, vma, addr, batch);
+		err = batch_find_in(ctx, obj, vma, addr, batch, mapped);
 		if (err)
 			break;
 		nr_zero += batch->nr_zero;
@@ -292,7 +339,18 @@ int kckpt_batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned l
 	}
 	mmap_read_unlock(mm);
 	batch->nr_zero = nr_zero;
-	return err ?: batch->nr_runs > 0;
+	return err ?: batch->nr_runs > 0 || batch->nr_data > 0;
+}
+
+int kckpt_batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch)
+{
+	return batch_find(ctx, obj, addr, batch, false);
+}
+
+int kckpt_batch_find_mapped(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr,
+			    struct kckpt_batch *batch)
+{
+	return batch_find(ctx, obj, addr, batch, true);
 }
 
 void kckpt_batch_put(struct kckpt_batch *batch)

@@ -25,6 +25,13 @@ struct kckpt_batch {
  */
 int kckpt_batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch);
 
+/*
+ * kckpt_batch_find_mapped() - the same without a look at contents: all private pages that are mapped, zero ones too;
+ * NULL for those that are swapped out. The batch has no runs.
+ */
+int kckpt_batch_find_mapped(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr,
+			    struct kckpt_batch *batch);
+
 /* kckpt_batch_add() - one page at @addr, with a reference; zero ones are dropped, or marked if @mark_zero. */
 void kckpt_batch_add(struct kckpt_batch *batch, unsigned long addr, struct page *page, bool mark_zero);
 

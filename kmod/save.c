@@ -12,6 +12,7 @@
 #include "family.h"
 #include "fault.h"
 #include "save.h"
+#include "share.h"
 
 struct kckpt_save *kckpt_save_alloc(void)
 {
@@ -161,27 +162,59 @@ static int save_stage_batch(struct kckpt_save *save)
 	return save_index(save, at, &head);
 }
 
+/* The next rows of what the address space shares with earlier ones. 1: they are staged, 0: there are no more. */
+static int save_stage_shares(struct kckpt_ctx *ctx, struct kckpt_save *save)
+{
+	struct kckpt_share *share = ctx->share;
+	struct kckpt_shares_rec rec = {};
+	struct kckpt_record head = {
+		.family = KCKPT_F_stream, .kind = KCKPT_K_shares, .object = save->source->id,
+	};
+
+	if (!share || share->staged == share->rows.nr)
+		return 0;
+	rec.nr_runs = min(share->rows.nr - share->staged, KCKPT_MAX_SHARES);
+	head.size = sizeof(rec) + rec.nr_runs * sizeof(*share->rows.runs);
+	save->staged = save->staged_at = 0;
+	stage_add(save, &head, sizeof(head));
+	stage_add(save, &rec, sizeof(rec));
+	stage_add(save, share->rows.runs + share->staged, rec.nr_runs * sizeof(*share->rows.runs));
+	share->staged += rec.nr_runs;
+	return save_index(save, save->digest.at, &head) ?: 1;
+}
+
+/* On to the next object that has pages, if there is one. */
+static int save_next(struct kckpt_ctx *ctx, struct kckpt_save *save)
+{
+	save->source = save_next_source(ctx, save->begun ? save->source : NULL);
+	save->begun = true;
+	save->addr = 0;
+	return save->source && ctx->share && save->source->family == KCKPT_F_mm ?
+	       kckpt_share_find(ctx, save->source) : 0;
+}
+
 /* 1: a batch is staged, 0: there are no more pages. */
 static int save_next_batch(struct kckpt_ctx *ctx, struct kckpt_save *save)
 {
-	int ret;
+	int ret = 0;
 
 	kckpt_batch_put(&save->batch);
 	save->page_at = save->byte_at = 0;
 	if (!save->begun)
-		save->source = save_next_source(ctx, NULL);
-	save->begun = true;
-	while (save->source) {
+		ret = save_next(ctx, save);
+	while (!ret && save->source) {
+		ret = save_stage_shares(ctx, save);
+		if (ret)
+			return ret;
 		ret = kckpt_family(save->source->family)->pages_find(ctx, save->source, &save->addr, &save->batch);
 		save->nr_zero += save->batch.nr_zero;
 		if (ret < 0)
 			return ret;
 		if (ret)
 			return save_stage_batch(save) ?: 1;
-		save->source = save_next_source(ctx, save->source);
-		save->addr = 0;
+		ret = save_next(ctx, save);
 	}
-	return 0;
+	return ret;
 }
 
 /* ---- the tail ---- */

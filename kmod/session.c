@@ -12,6 +12,7 @@
 #include "obj_group.h"
 #include "obj_process.h"
 #include "session.h"
+#include "share.h"
 
 #define DEFAULT_FREEZE_MS	10000
 #define DEFAULT_COMMIT_MS	10000
@@ -124,6 +125,7 @@ static void session_free(struct kref *ref)
 	struct kckpt_ctx *ctx = &session->ctx;
 
 	kckpt_save_free(session->save);
+	kckpt_share_end(ctx->share);
 	kckpt_load_free(session->load);
 	path_put(&ctx->cgroup_path);
 	kckpt_objtab_free(&ctx->objs);
@@ -276,6 +278,8 @@ static int capture_forget(struct kckpt_session *session)
 {
 	struct kckpt_ctx *ctx = &session->ctx;
 
+	kckpt_share_end(ctx->share);
+	ctx->share = NULL;
 	kckpt_objtab_free(&ctx->objs);
 	kckpt_recbuf_free(&ctx->records);
 	ctx->nr_records = ctx->nr_tasks = ctx->nr_pages = 0;

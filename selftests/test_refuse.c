@@ -536,31 +536,6 @@ static bool wake_up(void)
 
 REFUSED(call_that_cannot_be_resumed, TASK_RESTART, start(sleep_on_cpu_clock, 0) && is_asleep(), wake_up())
 
-/* The first thread ends, the others go on. */
-static void *outlive(void *arg)
-{
-	char *text;
-
-	(void)arg;
-	do {
-		text = read_file(format("/proc/self/task/%d/stat", getpid()));
-	} while (text && !strstr(text, ") Z "));
-	job_roundtrip();
-	_exit(0);
-}
-
-static int leader_ends(void)
-{
-	JOB_SETUP(!pthread_create(&thread, NULL, outlive, NULL));
-	syscall(SYS_exit, 0);
-	return 1;
-}
-
-TEST(refuse_dead_leader)
-{
-	EXPECT_REFUSED(KCKPT_E_TASK_DYING, leader_ends);
-}
-
 /* ---- a 32-bit program: pause() again and again ---- */
 
 static const unsigned char program[] = {

@@ -499,15 +499,15 @@ static int stopped_child(bool told)
 
 	JOB_SETUP(make_board() && signal(SIGCHLD, count_sigchld) != SIG_ERR);
 	pid = fork_sleeper(0);
-	JOB_SETUP(pid > 0 && wait_ready(0, 1) && !kill(pid, SIGTSTP));
-	JOB_SETUP(!waitid(P_PID, pid, &info, WSTOPPED | (told ? 0 : WNOWAIT)) && info.si_status == SIGTSTP);
+	JOB_SETUP(pid > 0 && wait_ready(0, 1) && !kill(pid, SIGSTOP));
+	JOB_SETUP(!waitid(P_PID, pid, &info, WSTOPPED | (told ? 0 : WNOWAIT)) && info.si_status == SIGSTOP);
 	nr_sigchld = 0;
 	job_roundtrip();
 	JOB_CHECK(!nr_sigchld);
 	JOB_CHECK(strstr(read_file(format("/proc/%d/status", pid)), "T (stopped)"));
 	memset(&info, 0, sizeof(info));
 	JOB_CHECK(!waitid(P_PID, pid, &info, WSTOPPED | WNOHANG));
-	JOB_CHECK(told ? info.si_pid == 0 : info.si_pid == pid && info.si_status == SIGTSTP);
+	JOB_CHECK(told ? info.si_pid == 0 : info.si_pid == pid && info.si_status == SIGSTOP);
 	JOB_CHECK(!kill(pid, SIGCONT) && !waitid(P_PID, pid, &info, WCONTINUED) && info.si_pid == pid);
 	JOB_TRY(check_same(1));
 	return check_exit(pid, 0);
@@ -847,6 +847,9 @@ static int sub_cgroups(void)
 	JOB_TRY(check_same(2));
 	for (i = 0; i < 2; i++)
 		JOB_TRY(check_exit(pid[i], i));
+	while ((rmdir(own_cgroup("/one/two")) || rmdir(own_cgroup("/one")) || rmdir(own_cgroup("/empty"))) &&
+	       errno == EBUSY)
+		sched_yield();
 	return 0;
 }
 

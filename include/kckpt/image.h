@@ -24,6 +24,7 @@
 #define KCKPT_CHUNK_SIZE	(1u << 20)	/* bytes of the stream under one digest */
 #define KCKPT_MAX_RECORD	(64u << 20)	/* payload of one record */
 #define KCKPT_MAX_RUNS		512u		/* page runs in one batch */
+#define KCKPT_MAX_SHARES	256u		/* share runs in one record */
 #define KCKPT_MAX_BATCH		512u		/* pages of data in one batch; as many more in zero runs */
 
 struct kckpt_record {
@@ -40,6 +41,14 @@ struct kckpt_page_run {
 };
 #define KCKPT_RUN_ZERO	(1u << 0)	/* all zero: no data in the image */
 #define KCKPT_RUN_HUGE	(1u << 1)	/* was one huge page */
+
+/* Copy-on-write: each of them has the page until one of them writes to it. */
+struct kckpt_share_run {
+	__u64 vaddr;
+	__u64 source;		/* an address space with a lower object id */
+	__u32 nr_pages;
+	__u32 flags;		/* none yet */
+};
 
 struct kckpt_index_row {
 	__u64 offset;		/* of the record, from the start of the image */

@@ -70,6 +70,38 @@ static inline const char *kckpt_mm_unsupported(struct mm_struct *mm)
 }
 #endif
 
+/*
+ * kckpt_vma_start_write() - a change of the area or its tables, under mmap_lock for writing: faults under the lock of the
+ * area alone are kept out since 5e31275cc997 ("mm: add per-VMA lock and helper functions to control it") (v6.4).
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+static inline void kckpt_vma_start_write(struct vm_area_struct *vma)
+{
+	vma_start_write(vma);
+}
+#else
+static inline void kckpt_vma_start_write(struct vm_area_struct *vma)
+{
+	mmap_assert_write_locked(vma->vm_mm);
+}
+#endif
+
+/*
+ * kckpt_page_has_others() - may another address space map it, too? For a part of a huge page that is mapped in pieces,
+ * newer kernels only know of all pieces together: true is then no proof.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+static inline bool kckpt_page_has_others(struct page *page)
+{
+	return folio_mapcount(page_folio(page)) > 1;
+}
+#else
+static inline bool kckpt_page_has_others(struct page *page)
+{
+	return page_mapcount(page) > 1;
+}
+#endif
+
 /* VM_SHADOW_STACK: since 54007f818206 ("mm: Introduce VM_SHADOW_STACK for shadow stack memory") (v6.6). */
 #ifndef VM_SHADOW_STACK
 #define VM_SHADOW_STACK VM_NONE

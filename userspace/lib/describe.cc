@@ -107,6 +107,12 @@ json tail_json(const Record &record)
 		for (const auto &run : items<struct kckpt_page_run>(record.tail))
 			out.push_back(run_json(run));
 		return out;
+	case Tail::SHARES:
+		for (const auto &run : items<struct kckpt_share_run>(record.tail))
+			out.push_back({{"vaddr", fmt::format("{:#x}", uint64_t(run.vaddr))},
+				       {"nr_pages", uint32_t(run.nr_pages)},
+				       {"source", uint64_t(run.source)}});
+		return out;
 	case Tail::DIGESTS:
 		for (const uint64_t digest : items<uint64_t>(record.tail))
 			out.push_back(fmt::format("{:#018x}", digest));
@@ -136,6 +142,13 @@ std::string tail_text(const Record &record)
 		for (const auto &run : items<struct kckpt_page_run>(record.tail))
 			out += fmt::format("{}{:#x}+{}{}", out.empty() ? "" : " ", uint64_t(run.vaddr),
 					   uint32_t(run.nr_pages), run.flags & KCKPT_RUN_ZERO ? " zero" : "");
+		return out;
+	}
+	case Tail::SHARES: {
+		std::string out;
+		for (const auto &run : items<struct kckpt_share_run>(record.tail))
+			out += fmt::format("{}{:#x}+{} of object {}", out.empty() ? "" : " ", uint64_t(run.vaddr),
+					   uint32_t(run.nr_pages), uint64_t(run.source));
 		return out;
 	}
 	default: return fmt::format("({} bytes)", record.tail.size());

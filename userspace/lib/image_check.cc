@@ -81,6 +81,26 @@ Result<> check_batch(const Record &record, std::span<const struct kckpt_page_run
 	return {};
 }
 
+Result<> check_shares(const Record &record, uint64_t nr_objects)
+{
+	const auto refuse = [&](std::string_view what) -> Result<> {
+		return failure(KCKPT_E_IMAGE_RECORD, 0, fmt::format("offset {}, shares record: {}", record.offset, what));
+	};
+	if (record.head.object == 0 || record.head.object > nr_objects)
+		return refuse(fmt::format("object {} is not in the image", uint64_t(record.head.object)));
+	uint64_t after = 0;
+	struct kckpt_share_run run;
+	for (size_t at = 0; at < record.tail.size(); at += sizeof(run)) {
+		std::memcpy(&run, record.tail.data() + at, sizeof(run));
+		if (run.nr_pages == 0 || run.vaddr % KCKPT_PAGE_SIZE != 0 || run.vaddr >= address_end ||
+		    run.nr_pages > (address_end - run.vaddr) / KCKPT_PAGE_SIZE || run.vaddr < after ||
+		    run.source == 0 || run.source >= record.head.object || run.flags != 0)
+			return refuse(fmt::format("{} pages at {:#x}", uint32_t(run.nr_pages), uint64_t(run.vaddr)));
+		after = run.vaddr + uint64_t(run.nr_pages) * KCKPT_PAGE_SIZE;
+	}
+	return {};
+}
+
 uint64_t trailer_self(const struct kckpt_record &head, const struct kckpt_trailer_rec &trailer)
 {
 	Digest digest;

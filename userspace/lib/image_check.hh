@@ -12,6 +12,7 @@ namespace kckpt
 
 Result<> check_header(const struct kckpt_header &header);
 Result<> check_batch(const Record &record, std::span<const struct kckpt_page_run> runs, uint64_t nr_objects);
+Result<> check_shares(const Record &record, uint64_t nr_objects);
 uint64_t trailer_self(const struct kckpt_record &head, const struct kckpt_trailer_rec &trailer);
 
 /* Looks at the first and last bytes of a regular file only: a quick word before anything is begun. */

@@ -97,6 +97,7 @@ Result<> ImageReader::enter(const struct kckpt_record &head)
 {
 	static constexpr std::pair<uint16_t, std::pair<Stage, Stage>> steps[] = {
 		{KCKPT_K_end, {Stage::records, Stage::pages}},     {KCKPT_K_pages, {Stage::pages, Stage::pages}},
+		{KCKPT_K_shares, {Stage::pages, Stage::pages}},
 		{KCKPT_K_digests, {Stage::pages, Stage::digests}}, {KCKPT_K_index, {Stage::digests, Stage::index}},
 		{KCKPT_K_trailer, {Stage::index, Stage::done}},
 	};
@@ -208,6 +209,10 @@ Result<> ImageReader::check(const Record &record)
 	switch (record.head.kind) {
 	case KCKPT_K_end: return check_end(record);
 	case KCKPT_K_pages: return check_pages(record);
+	case KCKPT_K_shares:
+		if (Result<> good = check_shares(record, max_object_); !good)
+			return refuse(good.error().problems[0].code, good.error().problems[0].detail);
+		return {};
 	case KCKPT_K_digests: return check_digests(record);
 	case KCKPT_K_index: return check_index(record);
 	default: return check_trailer(record);

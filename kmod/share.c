@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * See share.h.
+ *
+ * Dump: a page with several mappings is remembered by its frame when it is saved, with a reference, so that the frame
+ * stands for nothing else meanwhile. An address space is walked twice: first for the rows of what is known already,
+ * then for the rest. What is not known at the same address is saved again.
+ *
+ * Restore: the rows of an address space come before its own pages. The page tables of the source are copied by the
+ * kernel's own function for fork(), for the range of the row. Both areas then have the same anon_vma, without which
+ * nobody would find all mappings of a page: the new area is linked like a child's to that of the youngest source,
+ * which has those of its elders. Where the areas do not fit, the contents are copied.
+ *
+ * Locks: mmap_lock of the source, then that of the new one (nested); nobody runs in either.
+ */
+#include <linux/mm.h>
+#include <linux/huge_mm.h>
+#include <linux/rmap.h>
+#include <linux/sched/mm.h>
+
+#include "compat/mm.h"
+#include "family.h"
+#include "fault.h"
+#include "ksym.h"
+#include "share.h"
+
+/* An entry of kckpt_share.seen: address, whether it is the head of a huge page, and who. */
+#define SEEN_ADDR_BITS	35
+#define SEEN_HUGE	(1UL << SEEN_ADDR_BITS)
+#define SEEN_ID_SHIFT	(SEEN_ADDR_BITS + 1)
+#define SEEN_MAX_ID	(1UL << (BITS_PER_LONG - 1 - SEEN_ID_SHIFT))
+
+#define MAX_ROWS	(4U << 20)
+
+/* ---- rows ---- */
+
+void kckpt_share_rows_free(struct kckpt_share_rows *rows)
+{
+	kvfree(rows->runs);
+	*rows = (struct kckpt_share_rows){};
+}
+
+static int rows_add(struct kckpt_share_rows *rows, const struct kckpt_share_run *run)
+{
+	struct kckpt_share_run *last = rows->nr ? &rows->runs[rows->nr - 1] : NULL, *more;
+	u32 room = rows->room ? rows->room * 2 : 256;
+
+	if (last && last->source == run->source && last->flags == run->flags &&
+	    last->vaddr + (u64)last->nr_pages * PAGE_SIZE == run->vaddr) {
+		last->nr_pages += run->nr_pages;
+		return 0;
+	}
+	if (rows->nr == rows->room) {
+		more = rows->nr < MAX_ROWS ? kckpt_alloc((size_t)room * sizeof(*more)) : NULL;
+		if (!more)
+			return -ENOMEM;
+		memcpy(more, rows->runs, (size_t)rows->nr * sizeof(*more));
+		kvfree(rows->runs);
+		rows->runs = more;
+		rows->room = room;
+	}
+	rows->runs[rows->nr++] = *run;
+	return 0;
+}
+
+/* ---- dump ---- */
+
+struct kckpt_share *kckpt_share_begin(struct kckpt_ctx *ctx)
+{
+	const struct kckpt_object *obj;
+	struct kckpt_share *share;
+	u32 nr = 0;
+
+	kckpt_for_each_object(&ctx->objs, obj)
+		nr += obj->family == KCKPT_F_mm;
+	if (nr < 2)
+		return NULL;
+	share = kckpt_alloc(sizeof(*share));
+	if (!share)
+		return ERR_PTR(kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "shared pages"));
+	xa_init(&share->seen);
+	return share;
+}
+
+void kckpt_share_end(struct kckpt_share *share)
+{
+	unsigned long pfn;
+	void *entry;
+
+	if (!share)
+		return;
+	xa_for_each(&share->seen, pfn, entry) {
+		put_page(pfn_to_page(pfn));
+		cond_resched();
+	}
+	xa_destroy(&share->seen);
+	kckpt_share_rows_free(&share->rows);
+	kvfree(share);
+}
+
+void kckpt_share_note(struct kckpt_share *share, const struct kckpt_object *obj, unsigned long addr, struct page *page,
+		      bool huge)
+{
+	void *entry;
+
+	if (!kckpt_page_has_others(page) || obj->id >= SEEN_MAX_ID)
+		return;
+	entry = xa_mk_value(obj->id << SEEN_ID_SHIFT | (huge ? SEEN_HUGE : 0) | addr >> PAGE_SHIFT);
+	get_page(page);
+	/* Without memory for it, the others save it again. One that is known stays where it was. */
+	if (kckpt_should_fail() || xa_insert(&share->seen, page_to_pfn(page), entry, GFP_KERNEL_ACCOUNT))
+		put_page(page);
+}
+
+/* The address space that this page was saved with, at the same address; 0: none. */
+static u64 share_source(struct kckpt_share *share, struct page *page, unsigned long addr)
+{
+	struct page *head = compound_head(page);
+	unsigned long seen;
+	void *entry;
+
+	entry = xa_load(&share->seen, page_to_pfn(page));
+	if (entry) {
+		seen = xa_to_value(entry);
+		return (seen & (SEEN_HUGE - 1)) == addr >> PAGE_SHIFT ? seen >> SEEN_ID_SHIFT : 0;
+	}
+	entry = head == page ? NULL : xa_load(&share->seen, page_to_pfn(head));
+	if (!entry)
+		return 0;
+	seen = xa_to_value(entry);
+	if (!(seen & SEEN_HUGE) || (seen & (SEEN_HUGE - 1)) + (page - head) != addr >> PAGE_SHIFT)
+		return 0;
+	return seen >> SEEN_ID_SHIFT;
+}
+
+static int share_find_in(struct kckpt_share *share, const struct kckpt_batch *batch)
+{
+	u32 i;
+	int err = 0;
+
+	for (i = 0; i < batch->nr_data && !err; i++) {
+		struct page *page = kckpt_batch_page(batch, i);
+		struct kckpt_share_run run = {
+			.vaddr = batch->huge ? batch->addr[0] + i * PAGE_SIZE : batch->addr[i], .nr_pages = 1,
+		};
+
+		run.source = page ? share_source(share, page, run.vaddr) : 0;
+		if (run.source)
+			err = rows_add(&share->rows, &run);
+	}
+	return err;
+}
+
+int kckpt_share_find(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct kckpt_share *share = ctx->share;
+	struct kckpt_batch *batch;
+	unsigned long addr = 0;
+	int ret;
+
+	share->rows.nr = share->at = share->staged = 0;
+	if (xa_empty(&share->seen))
+		return 0;
+	batch = kckpt_alloc(sizeof(*batch));
+	if (!batch)
+		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "shared pages");
+	while ((ret = kckpt_batch_find_mapped(ctx, obj, &addr, batch)) > 0) {
+		ret = share_find_in(share, batch);
+		kckpt_batch_put(batch);
+		kckpt_progress(ctx);
+		if (ret) {
+			kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, ret, "shared pages");
+			break;
+		}
+	}
+	kvfree(batch);
+	return ret;
+}
+
+bool kckpt_share_covers(struct kckpt_share *share, unsigned long addr)
+{
+	const struct kckpt_share_rows *rows = &share->rows;
+
+	while (share->at < rows->nr &&
+	       rows->runs[share->at].vaddr + (u64)rows->runs[share->at].nr_pages * PAGE_SIZE <= addr)
+		share->at++;
+	return share->at < rows->nr && rows->runs[share->at].vaddr <= addr;
+}
+
+/* ---- restore ---- */
+
+int kckpt_share_add(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_share_rows *rows,
+		    const struct kckpt_share_run *runs, u32 nr)
+{
+	const struct kckpt_share_run *last;
+	const struct kckpt_object *source;
+	u32 i;
+
+	for (i = 0; i < nr; i++) {
+		last = rows->nr ? &rows->runs[rows->nr - 1] : NULL;
+		source = kckpt_objtab_get(&ctx->objs, runs[i].source);
+		if (!source || source->family != KCKPT_F_mm || source->id >= obj->id || runs[i].flags ||
+		    !runs[i].nr_pages || !IS_ALIGNED(runs[i].vaddr, PAGE_SIZE) || runs[i].vaddr >= TASK_SIZE_MAX ||
+		    runs[i].nr_pages > (TASK_SIZE_MAX - runs[i].vaddr) >> PAGE_SHIFT ||
+		    (last && runs[i].vaddr < last->vaddr + (u64)last->nr_pages * PAGE_SIZE))
+			return kckpt_bad_image(ctx, obj, "shared pages at 0x%llx", runs[i].vaddr);
+		if (kckpt_should_fail() || rows_add(rows, &runs[i]))
+			return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "shared pages");
+	}
+	return 0;
+}
+
+static int pair_lock(struct mm_struct *src, struct mm_struct *dst)
+{
+	if (kckpt_should_fail() || mmap_write_lock_killable(src))
+		return -EINTR;
+	mmap_write_lock_nested(dst, SINGLE_DEPTH_NESTING);
+	return 0;
+}
+
+static void pair_unlock(struct mm_struct *src, struct mm_struct *dst)
+{
+	mmap_write_unlock(dst);
+	mmap_write_unlock(src);
+}
+
+/* The area of private pages at @addr. */
+static struct vm_area_struct *share_area(struct mm_struct *mm, unsigned long addr)
+{
+	struct vm_area_struct *vma = vma_lookup(mm, addr);
+	const unsigned long other = VM_SHARED | VM_PFNMAP | VM_MIXEDMAP | VM_IO | VM_HUGETLB;
+
+	return vma && !(vma->vm_flags & other) ? vma : NULL;
+}
+
+static bool has_anon_vma(const struct vm_area_struct *vma, const struct anon_vma *anon_vma)
+{
+	const struct anon_vma_chain *avc;
+
+	list_for_each_entry(avc, &vma->anon_vma_chain, same_vma)
+		if (avc->anon_vma == anon_vma)
+			return true;
+	return false;
+}
+
+/* Can pages of @src be mapped in @dst, and be found there? */
+static bool areas_fit(const struct vm_area_struct *dst, const struct vm_area_struct *src)
+{
+	const unsigned long same = VM_READ | VM_WRITE | VM_EXEC;
+	const struct anon_vma_chain *avc;
+
+	if (!dst->anon_vma || !src->anon_vma || (dst->vm_flags ^ src->vm_flags) & same)
+		return false;
+	list_for_each_entry(avc, &src->anon_vma_chain, same_vma)
+		if (!has_anon_vma(dst, avc->anon_vma))
+			return false;
+	return true;
+}
+
+/* What stands for a part of an area in a call of copy_page_range(). */
+static void area_part(struct vm_area_struct *part, const struct vm_area_struct *vma, unsigned long start,
+		      unsigned long end)
+{
+	memcpy(part, vma, sizeof(*part));
+	part->vm_start = start;
+	part->vm_end = end;
+	part->vm_pgoff += (start - vma->vm_start) >> PAGE_SHIFT;
+}
+
+static int share_tables(struct vm_area_struct *dst, struct vm_area_struct *src, unsigned long start, unsigned long end)
+{
+	struct vm_area_struct *part = kckpt_alloc(2 * sizeof(*part));
+	int err;
+
+	if (!part)
+		return -ENOMEM;
+	kckpt_vma_start_write(src);
+	kckpt_vma_start_write(dst);
+	area_part(&part[0], dst, start, end);
+	area_part(&part[1], src, start, end);
+	err = kcall(copy_page_range)(&part[0], &part[1]);
+	kvfree(part);
+	return err;
+}
+
+static pmd_t *share_pmd(struct mm_struct *mm, unsigned long addr)
+{
+	pgd_t *pgd = pgd_offset(mm, addr);
+	p4d_t *p4d;
+	pud_t *pud;
+
+	if (pgd_none(*pgd))
+		return NULL;
+	p4d = p4d_offset(pgd, addr);
+	if (p4d_none(*p4d))
+		return NULL;
+	pud = pud_offset(p4d, addr);
+	return pud_none(*pud) ? NULL : pmd_offset(pud, addr);
+}
+
+static bool is_huge_at(struct mm_struct *mm, unsigned long addr)
+{
+	pmd_t *pmd = share_pmd(mm, addr);
+
+	return pmd && (pmd_trans_huge(*pmd) || (!pmd_none(*pmd) && !pmd_present(*pmd)));
+}
+
+static bool is_free_at(struct mm_struct *mm, unsigned long addr)
+{
+	pmd_t *pmd = share_pmd(mm, addr);
+
+	return !pmd || pmd_none(*pmd);
+}
+
+/* The last way: contents, page by page. */
+static int share_contents(struct mm_struct *dst, struct mm_struct *src, unsigned long addr, unsigned long end)
+{
+	struct page *from, *to;
+	long got;
+
+	for (; addr < end; addr += PAGE_SIZE) {
+		got = kckpt_should_fail() ? -ENOMEM : kckpt_gup(src, addr, 1, FOLL_FORCE, &from);
+		if (got != 1)
+			return got ?: -EFAULT;
+		got = kckpt_gup(dst, addr, 1, FOLL_WRITE | FOLL_FORCE, &to);
+		if (got == 1) {
+			copy_page(page_address(to), page_address(from));
+			set_page_dirty_lock(to);
+			put_page(to);
+		}
+		put_page(from);
+		if (got != 1)
+			return got ?: -EFAULT;
+		cond_resched();
+	}
+	return 0;
+}
+
+/*
+ * A huge page of the source, of which the new one may have only parts: it gets the whole, and loses what no row covers.
+ * Rows of the same block that follow at once are done with it. *@i: the row; *@addr: where it goes on.
+ */
+static int share_huge(struct vm_area_struct *dst, struct vm_area_struct *src, const struct kckpt_share_rows *rows,
+		      u32 *i, unsigned long *addr)
+{
+	unsigned long block = *addr & HPAGE_PMD_MASK, block_end = block + HPAGE_PMD_SIZE, done = block;
+	const struct kckpt_share_run *run;
+	u64 source = rows->runs[*i].source;
+	unsigned long end;
+	int err = share_tables(dst, src, block, block_end);
+
+	if (err)
+		return err;
+	for (;;) {
+		run = &rows->runs[*i];
+		end = run->vaddr + (u64)run->nr_pages * PAGE_SIZE;
+		if (*addr > done)
+			kcall(zap_page_range_single)(dst, done, *addr - done, NULL);
+		done = min(end, block_end);
+		*addr = done;
+		if (end > block_end || *i + 1 == rows->nr || run[1].vaddr >= block_end || run[1].source != source)
+			break;
+		++*i;
+		*addr = run[1].vaddr;
+	}
+	if (done < block_end)
+		kcall(zap_page_range_single)(dst, done, block_end - done, NULL);
+	return 0;
+}
+
+/* One step of row *@i from *@addr on, under both locks. */
+static int share_step(struct mm_struct *dst_mm, struct mm_struct *src_mm, const struct kckpt_share_rows *rows, u32 *i,
+		      unsigned long *addr)
+{
+	const struct kckpt_share_run *run = &rows->runs[*i];
+	struct vm_area_struct *dst = share_area(dst_mm, *addr), *src = share_area(src_mm, *addr);
+	unsigned long end = run->vaddr + (u64)run->nr_pages * PAGE_SIZE, block = *addr & HPAGE_PMD_MASK;
+	int err;
+
+	if (!dst || !src)
+		return -EFAULT;
+	end = min3(end, dst->vm_end, src->vm_end);
+	end = min(end, block + HPAGE_PMD_SIZE);
+	if (!areas_fit(dst, src)) {
+		err = share_contents(dst_mm, src_mm, *addr, end);
+	} else if (!is_huge_at(src_mm, *addr)) {
+		err = share_tables(dst, src, *addr, end);
+	} else if (is_free_at(dst_mm, *addr) && block >= dst->vm_start && block + HPAGE_PMD_SIZE <= dst->vm_end) {
+		return share_huge(dst, src, rows, i, addr);
+	} else {
+		err = share_contents(dst_mm, src_mm, *addr, end);
+	}
+	*addr = end;
+	return err;
+}
+
+/* Links the area of row @i like a child's to that of the youngest source that any row of it names. */
+static int share_link(struct kckpt_ctx *ctx, struct mm_struct *dst_mm, const struct kckpt_share_rows *rows, u32 i)
+{
+	unsigned long addr = rows->runs[i].vaddr, at = addr, end;
+	struct vm_area_struct *dst, *src;
+	struct kckpt_object *source;
+	u64 youngest = 0;
+	int err = 0;
+
+	mmap_read_lock(dst_mm);
+	dst = share_area(dst_mm, addr);
+	end = dst && !dst->anon_vma ? dst->vm_end : 0;
+	mmap_read_unlock(dst_mm);
+	for (; i < rows->nr && rows->runs[i].vaddr < end; i++) {
+		if (rows->runs[i].source > youngest)
+			at = rows->runs[i].vaddr;
+		youngest = max(youngest, rows->runs[i].source);
+	}
+	source = kckpt_objtab_get(&ctx->objs, youngest);
+	if (!source)
+		return 0;
+	err = pair_lock(source->made, dst_mm);
+	if (err)
+		return err;
+	dst = share_area(dst_mm, addr);
+	src = share_area(source->made, at);
+	if (dst && src && !dst->anon_vma && src->anon_vma) {
+		kckpt_vma_start_write(dst);
+		err = kckpt_should_fail() ? -ENOMEM : kcall(anon_vma_fork)(dst, src);
+	}
+	pair_unlock(source->made, dst_mm);
+	return err;
+}
+
+static int share_apply_row(struct kckpt_ctx *ctx, struct mm_struct *dst, const struct kckpt_share_rows *rows, u32 *i)
+{
+	const struct kckpt_share_run *run = &rows->runs[*i];
+	struct mm_struct *src = kckpt_objtab_get(&ctx->objs, run->source)->made;
+	unsigned long addr = run->vaddr;
+	int err = share_link(ctx, dst, rows, *i) ?: pair_lock(src, dst);
+
+	if (err)
+		return err;
+	while (!err && addr < rows->runs[*i].vaddr + (u64)rows->runs[*i].nr_pages * PAGE_SIZE) {
+		err = fatal_signal_pending(current) ? -EINTR : share_step(dst, src, rows, i, &addr);
+		cond_resched();
+	}
+	/* The source's tables were made read-only; nobody runs on it, but the kernel may have looked at them. */
+	kcall(flush_tlb_mm_range)(src, run->vaddr, addr, PAGE_SHIFT, false);
+	pair_unlock(src, dst);
+	return err;
+}
+
+int kckpt_share_apply(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_share_rows *rows)
+{
+	u32 i;
+	int err = 0;
+
+	for (i = 0; i < rows->nr && !err && obj->made; i++) {
+		err = share_apply_row(ctx, obj->made, rows, &i);
+		kckpt_progress(ctx);
+	}
+	if (err)
+		kckpt_fail(ctx, obj, KCKPT_E_PAGE_WRITE, err, "shared pages at 0x%llx", rows->runs[i - 1].vaddr);
+	rows->nr = 0;
+	return err;
+}
