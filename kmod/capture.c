@@ -24,8 +24,7 @@ static int capture_task(struct kckpt_ctx *ctx, struct task_struct *task)
 	obj = kckpt_intern(ctx, KCKPT_F_task, task, &where);
 	if (IS_ERR(obj))
 		return PTR_ERR(obj);
-	obj->value = READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw);
-	obj->signals = kckpt_pending_print(task);
+	kckpt_stillness_note(obj, task);
 	return ++ctx->nr_tasks > CAPTURE_MAX_TASKS ?
 	       kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, -E2BIG, "more than %u tasks", CAPTURE_MAX_TASKS) : 0;
 }
@@ -111,6 +110,7 @@ int kckpt_capture_verify(struct kckpt_ctx *ctx)
 	struct kckpt_object *obj;
 	struct css_task_iter it;
 	struct task_struct *task;
+	const char *moved;
 	u32 nr = 0;
 
 	if (!test_bit(CGRP_FROZEN, &ctx->cgrp->flags))
@@ -119,10 +119,9 @@ int kckpt_capture_verify(struct kckpt_ctx *ctx)
 		if (obj->family != KCKPT_F_task)
 			continue;
 		task = (struct task_struct *)obj->ptr;
-		if (READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw) != obj->value || task->flags & PF_EXITING)
-			return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "the task ran");
-		if (kckpt_pending_print(task) != obj->signals)
-			return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "a signal came");
+		moved = task->flags & PF_EXITING ? "the task is exiting" : kckpt_stillness_broken(obj, task);
+		if (moved)
+			return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "%s", moved);
 	}
 	kckpt_for_each_cgroup_task(&it, task, ctx->cgrp)
 		nr++;

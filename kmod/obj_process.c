@@ -4,7 +4,7 @@
  *
  * Saved: ids, handlers, shared pending signals, limits, oom_score_adj, child subreaper. A process group or session
  * whose leader is outside the job becomes that of the restorer.
- * Refused: more than one process, children (also zombies), timers, sharing with tasks outside.
+ * Refused: more than one process, children (also zombies), sharing with tasks outside.
  * Not saved: accounting of ended threads and children, audit tty, autogroup, core dump in progress, tty (comes
  * with the session of the restorer).
  */
@@ -21,6 +21,7 @@
 #include "obj_mm.h"
 #include "obj_process.h"
 #include "obj_task.h"
+#include "obj_timer.h"
 #include "session.h"
 
 /* The object's pointer is the signal_struct; the leader, which carries it, is what we hold: it lives longer. */
@@ -58,18 +59,6 @@ struct kckpt_object *kckpt_intern_process(struct kckpt_ctx *ctx, struct task_str
 	else
 		put_task_struct(leader);
 	return obj;
-}
-
-static const char *process_timers(const struct signal_struct *signal)
-{
-	if (kckpt_has_posix_timers(signal))
-		return "a POSIX timer (timer_create)";
-	/* One that has just fired is set up again when its signal is taken. */
-	if (hrtimer_active(&signal->real_timer) || signal->it_real_incr)
-		return "ITIMER_REAL (setitimer, alarm)";
-	if (signal->it[CPUCLOCK_PROF].expires || signal->it[CPUCLOCK_VIRT].expires)
-		return "ITIMER_PROF or ITIMER_VIRTUAL (setitimer)";
-	return NULL;
 }
 
 static bool process_has_children(struct task_struct *leader)
@@ -121,10 +110,10 @@ static int process_collect_shared(struct kckpt_ctx *ctx, struct kckpt_object *ob
 static int process_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct task_struct *leader = process_leader(obj);
-	const char *timer = process_timers(leader->signal);
+	struct kckpt_object *timers = kckpt_intern_timers(ctx, leader, obj);
 
-	if (timer)
-		kckpt_fail(ctx, obj, KCKPT_E_TASK_TIMER, 0, "%s", timer);
+	if (IS_ERR(timers))
+		return PTR_ERR(timers);
 	if (process_has_children(leader))
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_CHILDREN, 0, "");
 	if (leader->signal->leader && leader->signal->tty)
@@ -253,6 +242,7 @@ static int process_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		.mm = kckpt_id_of(ctx, KCKPT_F_mm, leader->mm),
 		.fs = kckpt_id_of(ctx, KCKPT_F_fs, leader),
 		.files = kckpt_id_of(ctx, KCKPT_F_files, leader->files),
+		.timers = kckpt_id_of(ctx, KCKPT_F_timer, leader),
 		.pid = obj->where.pid,
 		.pgid = own_id(ctx, leader, PIDTYPE_PGID),
 		.sid = own_id(ctx, leader, PIDTYPE_SID),
@@ -343,6 +333,8 @@ static int process_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	obj->where.pid = rec.pid;
 	if (!kckpt_ref(ctx, obj, rec.leader, KCKPT_F_task) || !kckpt_ref(ctx, obj, rec.mm, KCKPT_F_mm) ||
 	    !kckpt_ref(ctx, obj, rec.fs, KCKPT_F_fs) || !kckpt_ref(ctx, obj, rec.files, KCKPT_F_files))
+		return -EBADMSG;
+	if (rec.timers && !kckpt_ref(ctx, obj, rec.timers, KCKPT_F_timer))
 		return -EBADMSG;
 	if ((rec.sid && rec.sid != rec.pid) || (rec.pgid && rec.pgid != rec.pid) ||
 	    rec.oom_score_adj < OOM_SCORE_ADJ_MIN || rec.oom_score_adj > OOM_SCORE_ADJ_MAX ||
@@ -489,6 +481,12 @@ static int process_make_shared(struct kckpt_ctx *ctx, const struct kckpt_process
 	return err;
 }
 
+static int process_timers(struct kckpt_ctx *ctx, const struct kckpt_process_rec *rec,
+			  int (*verb)(struct kckpt_ctx *ctx, struct kckpt_object *obj))
+{
+	return rec->timers ? verb(ctx, kckpt_objtab_get(&ctx->objs, rec->timers)) : 0;
+}
+
 int kckpt_process_build(struct kckpt_ctx *ctx, struct kckpt_thread *leader)
 {
 	struct kckpt_object *obj = process_of(ctx, leader->task);
@@ -502,15 +500,13 @@ int kckpt_process_build(struct kckpt_ctx *ctx, struct kckpt_thread *leader)
 	       process_set_ids(ctx, obj, &rec) ?:
 	       process_set_actions(ctx, obj) ?:
 	       process_make_shared(ctx, &rec) ?:
-	       process_clone_threads(ctx, leader);
+	       process_clone_threads(ctx, leader) ?:
+	       process_timers(ctx, &rec, kckpt_timers_create);
 }
 
-static int process_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+static int process_finish(struct kckpt_ctx *ctx, const struct kckpt_process_rec *rec, struct kckpt_object *obj)
 {
-	struct kckpt_process_rec rec;
-
-	return process_rec(ctx, obj, &rec) ?:
-	       kckpt_mm_finish(ctx, kckpt_objtab_get(&ctx->objs, rec.mm)) ?:
+	return kckpt_mm_finish(ctx, kckpt_objtab_get(&ctx->objs, rec->mm)) ?:
 	       kckpt_queue_pending(ctx, obj, KCKPT_K_process_signal, PIDTYPE_TGID);
 }
 
@@ -527,12 +523,19 @@ int kckpt_process_seal(struct kckpt_ctx *ctx, struct task_struct *root)
 
 int kckpt_thread_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
-	int err = 0;
+	bool leader = thread_group_leader(current);
+	struct kckpt_object *process = process_of(ctx, thread->task);
+	struct kckpt_process_rec rec;
+	int err;
 
+	if (!process)
+		return -EBADMSG;
 	/* All threads block everything until their own mask is set, so that queueing kills nobody. */
-	if (thread_group_leader(current))
-		err = process_finish(ctx, process_of(ctx, thread->task));
-	return err ?: kckpt_task_finish(ctx, thread);
+	err = process_rec(ctx, process, &rec) ?:
+	      (leader ? process_finish(ctx, &rec, process) : 0) ?:
+	      kckpt_task_finish(ctx, thread);
+	/* As late as may be: their time runs. */
+	return err ?: leader ? process_timers(ctx, &rec, kckpt_timers_arm) : 0;
 }
 
 const struct kckpt_family_ops kckpt_process_ops = {
