@@ -65,7 +65,7 @@ static bool task_check_security(struct kckpt_ctx *ctx, struct kckpt_object *obj,
 		return refuse(ctx, obj, NOT_PERMITTED, "");
 	if (task->seccomp.mode)
 		return refuse(ctx, obj, TASK_SECCOMP, "mode %d", task->seccomp.mode);
-	if (task_spec_ssb_disable(task) || task_spec_ib_disable(task))
+	if (task_spec_ssb_disable(task) || task_spec_ib_disable(task) || test_tsk_thread_flag(task, TIF_SPEC_L1D_FLUSH))
 		return refuse(ctx, obj, TASK_ATTRIBUTE, "speculation controls (PR_SET_SPECULATION_CTRL)");
 	return true;
 }
