@@ -17,7 +17,7 @@
 
 #define CAPTURE_MAX_TASKS 1000000
 
-/* Instead of a count of switches: had ended when it was captured. */
+/* In kckpt_object.value of a task: had ended when it was captured. */
 #define ENDED U64_MAX
 
 int kckpt_capture_task(struct kckpt_ctx *ctx, struct task_struct *task)
@@ -29,8 +29,9 @@ int kckpt_capture_task(struct kckpt_ctx *ctx, struct task_struct *task)
 	obj = kckpt_intern(ctx, KCKPT_F_task, task, &where);
 	if (IS_ERR(obj))
 		return PTR_ERR(obj);
-	obj->value = task->exit_state ? ENDED : READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw);
-	obj->signals = kckpt_pending_print(task);
+	obj->value = task->exit_state ? ENDED : 0;
+	if (!task->exit_state)
+		kckpt_stillness_note(obj, task);
 	return ++ctx->nr_tasks > CAPTURE_MAX_TASKS ?
 	       kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, -E2BIG, "more than %u tasks", CAPTURE_MAX_TASKS) : 0;
 }
@@ -113,14 +114,12 @@ static int capture_check_inherit(struct kckpt_ctx *ctx)
 static int capture_verify_task(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct task_struct *task = (struct task_struct *)obj->ptr;
+	const char *moved;
 
 	if (obj->value == ENDED)
 		return pid_alive(task) ? 0 : kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "it was waited for");
-	if (READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw) != obj->value || task->flags & PF_EXITING)
-		return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "the task ran");
-	if (kckpt_pending_print(task) != obj->signals)
-		return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "a signal came");
-	return 0;
+	moved = task->flags & PF_EXITING ? "the task is exiting" : kckpt_stillness_broken(obj, task);
+	return moved ? kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "%s", moved) : 0;
 }
 
 /* Tasks of the job's cgroups that are alive. */

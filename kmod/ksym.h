@@ -13,10 +13,12 @@
 #define KCKPT_KSYM_H
 
 #include <linux/cgroup.h>
+#include <linux/cpuset.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/fs_struct.h>
+#include <linux/ioprio.h>
 #include <linux/mm.h>
 #include <linux/pagewalk.h>
 #include <linux/wait.h>
@@ -24,6 +26,7 @@
 #include <linux/ptrace.h>
 #include <linux/rmap.h>
 #include <linux/sched/coredump.h>
+#include <linux/sched/cputime.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
@@ -51,9 +54,12 @@ int ksys_setsid(void);
 void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long end, unsigned int stride_shift,
 			bool freed_tables);
 struct pid *alloc_pid(struct pid_namespace *ns, pid_t *set_tid, size_t set_tid_size);
+int do_timer_create(clockid_t which_clock, struct sigevent *event, timer_t __user *created_timer_id);
+int do_timer_settime(timer_t timer_id, int tmr_flags, struct itimerspec64 *new_spec64, struct itimerspec64 *old_spec64);
+int do_setitimer(int which, struct itimerspec64 *value, struct itimerspec64 *ovalue);
 typedef long kckpt_syscall_t(const struct pt_regs *regs);
 kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_sys_membarrier,
-	__x64_sys_set_robust_list;
+	__x64_sys_set_robust_list, __x64_sys_prctl, __x64_sys_mlockall;
 
 /* X(name, family, why): functions, called with kcall(name)(...). A missing one disables its family. */
 #define KCKPT_KSYM_CALLS(X)									\
@@ -80,6 +86,10 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(__set_current_blocked, task,	"set the signal mask")					\
 	X(__set_task_comm,	task,	"set the name")						\
 	X(__x64_sys_set_robust_list, task, "register robust futexes")				\
+	X(__x64_sys_prctl,	task,	"set what prctl() sets")				\
+	X(sched_setaffinity,	task,	"bind to CPUs")						\
+	X(cpuset_cpus_allowed,	task,	"tell a task's own affinity from that of its cpuset")	\
+	X(ioprio_check_cap,	task,	"ask whether the caller may give an I/O priority")	\
 	X(do_arch_prctl_64,	cpu,	"set fs and gs bases of the running task")		\
 	X(x86_fsbase_read_task,	cpu,	"read the fs base of a stopped task")			\
 	X(x86_gsbase_read_task,	cpu,	"read the gs base of a stopped task")			\
@@ -95,6 +105,7 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(__x64_sys_mprotect,	mm,	"set the protection of an area")			\
 	X(__x64_sys_madvise,	mm,	"set the advice of an area")				\
 	X(__x64_sys_mlock2,	mm,	"lock an area")						\
+	X(__x64_sys_mlockall,	mm,	"lock areas to come")					\
 	X(set_dumpable,		mm,	"set who may look into an address space")		\
 	X(__x64_sys_membarrier,	mm,	"register for memory barriers")				\
 	X(free_uid,		cred,	"let go of the account of a user")			\
@@ -109,7 +120,13 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(replace_fd,		files,	"install a file at a given number")			\
 	X(get_pipe_info,	pipe,	"tell a pipe from any other file")			\
 	X(create_pipe_files,	pipe,	"make a pipe without taking fd numbers")		\
-	X(pipe_fcntl,		pipe,	"set the size of a pipe")
+	X(pipe_fcntl,		pipe,	"set the size of a pipe")				\
+	X(do_timer_create,	timer,	"create a POSIX timer")					\
+	X(do_timer_settime,	timer,	"arm a POSIX timer")					\
+	X(do_setitimer,		timer,	"arm an interval timer")				\
+	X(send_sigqueue,	timer,	"queue the signal of a POSIX timer again")		\
+	X(task_cputime,		timer,	"read the CPU time of a thread")			\
+	X(thread_group_cputime,	timer,	"read the CPU time of a process")
 
 /* X(name, family, why): data, and functions that are only compared or stored; kdata(name) is the address. */
 #define KCKPT_KSYM_DATA(X)									\

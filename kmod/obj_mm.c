@@ -4,7 +4,7 @@
  * pages travel apart (pages.c). The vdso is the running kernel's own, at its old address.
  *
  * Saved: areas of anonymous memory and of regular files, with protection, advice and locks; brk, stack, arguments,
- * environment, auxv, executable, mmap_base, dumpable, membarrier registrations, THP switch.
+ * environment, auxv, executable, mmap_base, dumpable, membarrier registrations, THP switch, mlockall(MCL_FUTURE).
  * Refused: any other kind of area or flag, userfaultfd, AIO rings, uprobes, LDT, protection keys.
  * Not saved: statistics (hiwater marks, faults), KSM state, NUMA scan state, who charged the memory (the restorer's
  * cgroup is), the split of equal neighbours into several areas.
@@ -215,8 +215,8 @@ static const char *mm_unsupported(struct mm_struct *mm)
 #endif
 	if (mm->context.pkey_allocation_map > 1 || mm->context.execute_only_pkey > 0)
 		return "protection keys (pkey_alloc, or execute-only memory)";
-	if (mm->def_flags & ~VM_NOHUGEPAGE)
-		return "mlockall(MCL_FUTURE) or another default flag";
+	if (mm->def_flags & ~(VM_NOHUGEPAGE | VM_LOCKED | VM_LOCKONFAULT))
+		return "an unknown default flag of areas";
 	mm_membarrier_commands(atomic_read(&mm->membarrier_state), &unknown);
 	if (unknown)
 		return "an unknown membarrier registration";
@@ -334,6 +334,15 @@ static u64 vdso_digest(void)
 	return xxh64(image->data, image->size, 0);
 }
 
+#define MM_FLAGS_KNOWN (KCKPT_MM_THP_DISABLED | KCKPT_MM_LOCK_FUTURE | KCKPT_MM_LOCK_ONFAULT)
+
+static u32 mm_flags_out(const struct mm_struct *mm)
+{
+	return (test_bit(MMF_DISABLE_THP, &mm->flags) ? KCKPT_MM_THP_DISABLED : 0) |
+	       (mm->def_flags & VM_LOCKED ? KCKPT_MM_LOCK_FUTURE : 0) |
+	       (mm->def_flags & VM_LOCKONFAULT ? KCKPT_MM_LOCK_ONFAULT : 0);
+}
+
 static void mm_describe(struct kckpt_ctx *ctx, struct mm_struct *mm, struct kckpt_mm_rec *rec)
 {
 	struct file *exe = kcall(get_mm_exe_file)(mm);
@@ -352,7 +361,7 @@ static void mm_describe(struct kckpt_ctx *ctx, struct mm_struct *mm, struct kckp
 		.vdso_digest = vdso_digest(),
 		.auxv_len = sizeof(mm->saved_auxv),
 		.dumpable = get_dumpable(mm),
-		.mm_flags = test_bit(MMF_DISABLE_THP, &mm->flags) ? KCKPT_MM_THP_DISABLED : 0,
+		.mm_flags = mm_flags_out(mm),
 		.core_filter = (mm->flags & MMF_DUMP_FILTER_MASK) >> MMF_DUMP_FILTER_SHIFT,
 		.membarrier = mm_membarrier_commands(atomic_read(&mm->membarrier_state), &unknown),
 	};
@@ -437,7 +446,7 @@ static bool mm_fields_sane(const struct kckpt_mm_rec *rec)
 	       IS_ALIGNED(rec->mmap_base, PAGE_SIZE) && rec->mmap_base >= (1UL << 20) &&
 	       rec->mmap_base < TASK_SIZE_MAX && rec->arg_start <= rec->arg_end &&
 	       rec->env_start <= rec->env_end && rec->dumpable <= 2 &&
-	       !(rec->mm_flags & ~KCKPT_MM_THP_DISABLED) && rec->core_filter < BIT(MMF_DUMP_FILTER_BITS) &&
+	       !(rec->mm_flags & ~MM_FLAGS_KNOWN) && rec->core_filter < BIT(MMF_DUMP_FILTER_BITS) &&
 	       !(rec->membarrier & ~commands) && rec->auxv_len <= sizeof_field(struct mm_struct, saved_auxv);
 }
 
@@ -695,6 +704,18 @@ static void mm_set_core_filter(u32 filter)
 		assign_bit(MMF_DUMP_FILTER_SHIFT + bit, &current->mm->flags, filter & BIT(bit));
 }
 
+/* mlockall(MCL_FUTURE): last of all, so that it finds nothing to lock. */
+static int mm_lock_future(struct kckpt_ctx *ctx, struct kckpt_object *obj, u32 mm_flags)
+{
+	struct pt_regs regs = { .di = MCL_FUTURE | (mm_flags & KCKPT_MM_LOCK_ONFAULT ? MCL_ONFAULT : 0) };
+	long err;
+
+	if (!(mm_flags & KCKPT_MM_LOCK_FUTURE))
+		return 0;
+	err = kckpt_should_fail() ? -EAGAIN : kcall(__x64_sys_mlockall)(&regs);
+	return err ? kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "mlockall(MCL_FUTURE)") : 0;
+}
+
 int kckpt_mm_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	const struct kckpt_rec *rec;
@@ -713,7 +734,7 @@ int kckpt_mm_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	}
 	assign_bit(MMF_DISABLE_THP, &current->mm->flags, mm.mm_flags & KCKPT_MM_THP_DISABLED);
 	mm_set_core_filter(mm.core_filter);
-	return mm_set_membarrier(ctx, obj, mm.membarrier);
+	return mm_set_membarrier(ctx, obj, mm.membarrier) ?: mm_lock_future(ctx, obj, mm.mm_flags);
 }
 
 void kckpt_mm_seal(struct kckpt_ctx *ctx)

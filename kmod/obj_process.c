@@ -4,7 +4,7 @@
  *
  * Saved: ids, parent, shared pending signals, limits, oom_score_adj, child subreaper, a stop by a signal, and of an
  * ended one what its parent has not waited for. A process group or session of the outside becomes the restorer's.
- * Refused: children outside of the job, timers, a stop in progress, memory shared with one that is neither parent nor
+ * Refused: children outside of the job, a stop in progress, memory shared with one that is neither parent nor
  * sibling.
  * Not saved: accounting (also of ended children), audit tty, autogroup, core dump in progress.
  */
@@ -25,6 +25,7 @@
 #include "obj_process.h"
 #include "obj_sighand.h"
 #include "obj_task.h"
+#include "obj_timer.h"
 #include "session.h"
 
 /* The object's pointer is the signal_struct; the leader, which carries it, is what we hold: it lives longer. */
@@ -62,18 +63,6 @@ struct kckpt_object *kckpt_intern_process(struct kckpt_ctx *ctx, struct task_str
 	else
 		put_task_struct(leader);
 	return obj;
-}
-
-static const char *process_timers(const struct signal_struct *signal)
-{
-	if (kckpt_has_posix_timers(signal))
-		return "a POSIX timer (timer_create)";
-	/* One that has just fired is set up again when its signal is taken. */
-	if (hrtimer_active(&signal->real_timer) || signal->it_real_incr)
-		return "ITIMER_REAL (setitimer, alarm)";
-	if (signal->it[CPUCLOCK_PROF].expires || signal->it[CPUCLOCK_VIRT].expires)
-		return "ITIMER_PROF or ITIMER_VIRTUAL (setitimer)";
-	return NULL;
 }
 
 #define CHILD_BATCH 32
@@ -127,10 +116,10 @@ static int process_collect_children(struct kckpt_ctx *ctx, struct kckpt_object *
 static int process_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct task_struct *leader = process_leader(obj);
-	const char *timer = process_timers(leader->signal);
+	struct kckpt_object *timers = leader->exit_state ? NULL : kckpt_intern_timers(ctx, leader, obj);
 
-	if (timer)
-		kckpt_fail(ctx, obj, KCKPT_E_TASK_TIMER, 0, "%s", timer);
+	if (IS_ERR(timers))
+		return PTR_ERR(timers);
 	if (leader->signal->leader && leader->signal->tty)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_ATTRIBUTE, 0, "a controlling terminal of its own session");
 	if (leader->signal->group_stop_count)
@@ -259,6 +248,7 @@ static int process_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		.pgrp = kckpt_group_of(ctx, leader, PIDTYPE_PGID),
 		.session = kckpt_group_of(ctx, leader, PIDTYPE_SID),
 		.cgroup = kckpt_cgroup_of(ctx, leader),
+		.timers = kckpt_id_of(ctx, KCKPT_F_timer, leader),
 		.pid = obj->where.pid,
 		.exit_signal = leader->exit_signal,
 		.nr_threads = obj->seen,
@@ -316,11 +306,12 @@ static bool process_refs_sane(struct kckpt_ctx *ctx, struct kckpt_object *obj, c
 	    (rec->parent && !kckpt_ref(ctx, obj, rec->parent, KCKPT_F_task)) ||
 	    (rec->pgrp && !kckpt_ref(ctx, obj, rec->pgrp, KCKPT_F_group)) ||
 	    (rec->session && !kckpt_ref(ctx, obj, rec->session, KCKPT_F_group)) ||
-	    (rec->cgroup && !kckpt_ref(ctx, obj, rec->cgroup, KCKPT_F_cgroup)))
+	    (rec->cgroup && !kckpt_ref(ctx, obj, rec->cgroup, KCKPT_F_cgroup)) ||
+	    (rec->timers && !kckpt_ref(ctx, obj, rec->timers, KCKPT_F_timer)))
 		return false;
 	/* Only a parent can tell of a child that has ended. */
 	if (ended)
-		return !rec->mm && !rec->sighand && rec->nr_threads == 1 && rec->parent;
+		return !rec->mm && !rec->sighand && !rec->timers && rec->nr_threads == 1 && rec->parent;
 	return kckpt_ref(ctx, obj, rec->mm, KCKPT_F_mm) && kckpt_ref(ctx, obj, rec->sighand, KCKPT_F_sighand) &&
 	       rec->cgroup;
 }
@@ -671,6 +662,12 @@ static int process_make(struct kckpt_ctx *ctx, struct kckpt_object *process, u64
 	return err;
 }
 
+static int process_timers(struct kckpt_ctx *ctx, const struct kckpt_process_rec *rec,
+			  int (*verb)(struct kckpt_ctx *ctx, struct kckpt_object *obj))
+{
+	return rec->timers ? verb(ctx, kckpt_objtab_get(&ctx->objs, rec->timers)) : 0;
+}
+
 static int process_build(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
 	struct kckpt_object *obj = process_of(ctx, thread->task);
@@ -680,7 +677,8 @@ static int process_build(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 		return -EBADMSG;
 	return kckpt_process_rec(ctx, obj, &rec) ?:
 	       process_make(ctx, obj, rec.sighand) ?:
-	       process_make(ctx, obj, rec.mm);
+	       process_make(ctx, obj, rec.mm) ?:
+	       process_timers(ctx, &rec, kckpt_timers_create);
 }
 
 int kckpt_thread_build(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
@@ -702,31 +700,34 @@ static void process_set_stop(const struct kckpt_process_rec *rec)
 	spin_unlock_irq(&current->sighand->siglock);
 }
 
-static int process_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+static int process_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_process_rec *rec)
 {
-	struct kckpt_process_rec rec;
-	struct kckpt_object *mm;
-	int err = kckpt_process_rec(ctx, obj, &rec);
+	struct kckpt_object *mm = kckpt_objtab_get(&ctx->objs, rec->mm);
+	int err = 0;
 
-	if (err)
-		return err;
-	mm = kckpt_objtab_get(&ctx->objs, rec.mm);
 	if (mm && mm->creator == obj)
 		err = kckpt_mm_finish(ctx, mm);
 	if (err)
 		return err;
-	process_set_stop(&rec);
+	process_set_stop(rec);
 	return kckpt_queue_pending(ctx, obj, KCKPT_K_process_signal, PIDTYPE_TGID);
 }
 
 int kckpt_thread_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
-	int err = 0;
+	struct kckpt_object *process = process_of(ctx, thread->task);
+	bool leader = thread_group_leader(current);
+	struct kckpt_process_rec rec;
+	int err;
 
+	if (!process)
+		return -EBADMSG;
 	/* All threads block everything until their own mask is set, so that queueing kills nobody. */
-	if (thread_group_leader(current))
-		err = process_finish(ctx, process_of(ctx, thread->task));
-	return err ?: kckpt_task_finish(ctx, thread);
+	err = kckpt_process_rec(ctx, process, &rec) ?:
+	      (leader ? process_finish(ctx, process, &rec) : 0) ?:
+	      kckpt_task_finish(ctx, thread);
+	/* As late as may be: their time runs. */
+	return err ?: leader ? process_timers(ctx, &rec, kckpt_timers_arm) : 0;
 }
 
 u32 kckpt_thread_stop_signal(struct kckpt_ctx *ctx, struct kckpt_object *task)

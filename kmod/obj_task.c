@@ -3,8 +3,8 @@
  * Threads. What a thread has of its own and is not in its registers.
  *
  * Saved: id, name, personality, signal mask (and the one to return to), alternate stack, own pending signals,
- * clear_child_tid, robust list, rseq, the call to be resumed. Of one that has ended (a zombie, or a leader whose threads
- * live on): ids, name, credentials, exit code.
+ * clear_child_tid, robust list, rseq, the call to be resumed; with prctl.c and sched.c, what those set. Of one that has
+ * ended (a zombie, or a leader whose threads live on): ids, name, credentials, exit code.
  * Refused: what would be lost otherwise; see task_check_*().
  * Not saved: accounting (times, faults, switches, start time), scheduler history, set_child_tid (used at the start
  * only), audit session (the restorer's), core and perf events attached from outside, readahead and
@@ -13,15 +13,10 @@
 #include <linux/audit.h>
 #include <linux/cgroup.h>
 #include <linux/futex.h>
-#include <linux/iocontext.h>
-#include <linux/ioprio.h>
-#include <linux/mempolicy.h>
 #include <linux/nsproxy.h>
 #include <linux/personality.h>
 #include <linux/posix-timers.h>
 #include <linux/rseq.h>
-#include <linux/sched/prio.h>
-#include <linux/sched/rt.h>
 #include <linux/sched/signal.h>
 #include <linux/security.h>
 #include <linux/time_namespace.h>
@@ -41,6 +36,8 @@
 #include "obj_process.h"
 #include "obj_sighand.h"
 #include "obj_task.h"
+#include "prctl.h"
+#include "sched.h"
 
 static void task_put(void *ptr)
 {
@@ -73,7 +70,7 @@ static bool task_check_security(struct kckpt_ctx *ctx, struct kckpt_object *obj,
 		return refuse(ctx, obj, NOT_PERMITTED, "");
 	if (task->seccomp.mode)
 		return refuse(ctx, obj, TASK_SECCOMP, "mode %d", task->seccomp.mode);
-	if (task_spec_ssb_disable(task) || task_spec_ib_disable(task))
+	if (task_spec_ssb_disable(task) || task_spec_ib_disable(task) || test_tsk_thread_flag(task, TIF_SPEC_L1D_FLUSH))
 		return refuse(ctx, obj, TASK_ATTRIBUTE, "speculation controls (PR_SET_SPECULATION_CTRL)");
 	return true;
 }
@@ -108,48 +105,17 @@ static bool task_check_namespaces(struct kckpt_ctx *ctx, struct kckpt_object *ob
 	return differs ? refuse(ctx, obj, TASK_NAMESPACE, "%s namespace", differs) : true;
 }
 
-static const char *task_scheduling(struct task_struct *task)
-{
-	if (task->policy != SCHED_NORMAL || rt_task(task) || task->sched_reset_on_fork)
-		return "a scheduling policy other than SCHED_OTHER";
-	if (!cpumask_equal(task->cpus_ptr, current->cpus_ptr))
-		return "a CPU affinity other than the caller's";
-#ifdef CONFIG_NUMA
-	if (task->mempolicy)
-		return "a NUMA memory policy";
-#endif
-#ifdef CONFIG_SCHED_CORE
-	if (task->core_cookie)
-		return "a core scheduling cookie";
-#endif
-#ifdef CONFIG_UCLAMP_TASK
-	if (task->uclamp_req[UCLAMP_MIN].user_defined || task->uclamp_req[UCLAMP_MAX].user_defined)
-		return "utilization clamps";
-#endif
-	return NULL;
-}
-
 static const char *task_attribute(struct task_struct *task)
 {
-	struct io_context *ioc = READ_ONCE(task->io_context);
-
 	if ((unsigned long)task->robust_list >= TASK_SIZE_MAX || (unsigned long)task->clear_child_tid >= TASK_SIZE_MAX)
 		return "a robust list or thread id at a kernel address";
-	if (task->flags & (PF_MCE_PROCESS | PF_MCE_EARLY))
-		return "a machine check policy (PR_MCE_KILL)";
-	if (task->flags & (PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE))
-		return "PR_SET_IO_FLUSHER";
 	if (task->io_uring || task->flags & PF_IO_WORKER)
 		return "io_uring";
-	if (task->pdeath_signal)
-		return "a parent-death signal";
-	if (ioc && READ_ONCE(ioc->ioprio) != IOPRIO_DEFAULT)
-		return "an I/O priority";
 	if (kckpt_has_sem_undo(task))
 		return "SysV semaphore undo values";
 	if (test_task_syscall_work(task, SYSCALL_USER_DISPATCH))
 		return "syscall user dispatch";
-	return task_scheduling(task);
+	return kckpt_sched_refused(task);
 }
 
 /* Runs with the scheduler's lock on the task, so that it cannot wake up and exit while we look. */
@@ -312,7 +278,6 @@ static int task_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		.clear_child_tid = (unsigned long)task->clear_child_tid,
 		.robust_list = (unsigned long)task->robust_list,
 		.rseq = (unsigned long)task->rseq,
-		.nice = task_nice(task),
 		.timer_slack_ns = task->timer_slack_ns,
 		.default_timer_slack_ns = task->default_timer_slack_ns,
 		.loginuid = from_kuid(current_user_ns(), audit_get_loginuid(task)),
@@ -340,7 +305,10 @@ static int task_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	}
 	if (!kckpt_cpu_regs(task, &regs) || task_restart(task, &regs, &rec))
 		return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "");
+	kckpt_prctl_describe(task, &rec);
+	kckpt_sched_describe(task, &rec);
 	return kckpt_put(ctx, obj, KCKPT_K_task, &rec, sizeof(rec), NULL, 0) ?:
+	       kckpt_sched_put(ctx, obj, task) ?:
 	       kckpt_put_pending(ctx, obj, KCKPT_K_task_signal, task, &task->pending);
 }
 
@@ -397,10 +365,10 @@ static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	memcpy(obj->where.comm, rec.comm, sizeof(rec.comm));
 	obj->where.comm[sizeof(rec.comm) - 1] = 0;
 	if (!rec.tid || rec.tid > PID_MAX_LIMIT || !task_restart_sane(&rec) ||
-	    rec.task_flags & ~(KCKPT_TASK_RESTORE_SIGMASK | KCKPT_TASK_NO_NEW_PRIVS | KCKPT_TASK_ENDED) ||
+	    rec.task_flags & ~(KCKPT_TASK_RESTORE_SIGMASK | KCKPT_TASK_NO_NEW_PRIVS | KCKPT_TASK_ENDED |
+			       KCKPT_TASK_IO_FLUSHER) ||
 	    rec.stop_signal > JOBCTL_STOP_SIGMASK || rec.exit_code > 0xffff ||
-	    rec.altstack_flags & ~(SS_DISABLE | SS_AUTODISARM) || rec.nice < MIN_NICE || rec.nice > MAX_NICE ||
-	    rec.reserved || !rec.timer_slack_ns ||
+	    rec.altstack_flags & ~(SS_DISABLE | SS_AUTODISARM) || rec.reserved ||
 	    rec.robust_list >= TASK_SIZE_MAX || rec.rseq >= TASK_SIZE_MAX || rec.clear_child_tid >= TASK_SIZE_MAX)
 		return kckpt_bad_image(ctx, obj, "task record");
 	if (rec.rseq && (rec.rseq_len < 32 || !IS_ALIGNED(rec.rseq, 32)))
@@ -411,7 +379,9 @@ static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	    !capable(CAP_AUDIT_CONTROL))
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "CAP_AUDIT_CONTROL is missing");
 	ctx->nr_tasks++;
-	return kckpt_check_pending(ctx, obj, KCKPT_K_task_signal) ?: task_check_pid(ctx, obj, rec.tid);
+	return kckpt_prctl_check(ctx, obj, &rec) ?:
+	       kckpt_sched_check(ctx, obj, &rec) ?:
+	       kckpt_check_pending(ctx, obj, KCKPT_K_task_signal) ?: task_check_pid(ctx, obj, rec.tid);
 }
 
 void kckpt_task_disown(struct task_struct *task)
@@ -577,14 +547,17 @@ int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 	current->clear_child_tid = (int __user *)rec.clear_child_tid;
 	kckpt_rseq_set(current, (struct rseq __user *)rec.rseq, rec.rseq_len, rec.rseq_sig);
 	rseq_set_notify_resume(current);
-	set_user_nice(current, rec.nice);
-	current->timer_slack_ns = rec.timer_slack_ns;
-	current->default_timer_slack_ns = rec.default_timer_slack_ns;
 	current->loginuid = make_kuid(current_user_ns(), rec.loginuid);
 	task_set_restart(ctx, &rec);
-	err = kckpt_cred_restore(ctx, kckpt_ref(ctx, obj, rec.cred, KCKPT_F_cred));
+	err = kckpt_sched_restore(ctx, obj, &rec) ?:
+	      kckpt_prctl_restore(ctx, obj, &rec) ?:
+	      kckpt_cred_restore(ctx, kckpt_ref(ctx, obj, rec.cred, KCKPT_F_cred));
 	if (err)
 		return err;
+	/* Which a real-time policy sets to 0. */
+	current->timer_slack_ns = rec.timer_slack_ns;
+	current->default_timer_slack_ns = rec.default_timer_slack_ns;
+	current->pdeath_signal = rec.pdeath_signal;	/* which new credentials take away */
 	if (rec.task_flags & KCKPT_TASK_NO_NEW_PRIVS)
 		task_set_no_new_privs(current);
 	task_set_masks(&rec);

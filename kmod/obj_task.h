@@ -31,8 +31,12 @@ int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread);
 int kckpt_put_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind, struct task_struct *task,
 		      struct sigpending *pending);
 
-/* kckpt_pending_print() - a number that changes when a signal comes to @task or its process. */
-u64 kckpt_pending_print(struct task_struct *task);
+/*
+ * kckpt_stillness_note(), kckpt_stillness_broken() - has @task run since, or has a signal come from outside? Which of
+ * them, or NULL.
+ */
+void kckpt_stillness_note(struct kckpt_object *obj, struct task_struct *task);
+const char *kckpt_stillness_broken(const struct kckpt_object *obj, struct task_struct *task);
 
 /* kckpt_queue_pending() - queue the signals of such records again, for the current thread or its process. */
 int kckpt_queue_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind, enum pid_type type);

@@ -23,6 +23,13 @@ struct kckpt_rec {
 	u8 data[] __aligned(8);
 };
 
+/* How a frozen task was when it was met; see kckpt_stillness_note(). */
+struct kckpt_stillness {
+	u64 switches;			/* of its context */
+	u64 signals;			/* a print of what is pending for it and its process */
+	u32 nr_timer_signals;		/* pending besides, from timers of the process */
+};
+
 enum kckpt_object_state { KCKPT_OBJ_RAW, KCKPT_OBJ_MAKING, KCKPT_OBJ_MADE };
 
 struct kckpt_object {
@@ -34,7 +41,7 @@ struct kckpt_object {
 
 	/* dump */
 	const void *ptr;
-	u64 signals;			/* of a task: kckpt_pending_print() when it was met */
+	struct kckpt_stillness still;	/* of a task */
 	struct rhash_head hash;
 
 	/* restore */

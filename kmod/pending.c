@@ -3,12 +3,16 @@
 #include <linux/sched/signal.h>
 #include <linux/signal.h>
 
+#include "compat/task.h"
 #include "family.h"
 #include "fault.h"
+#include "freeze.h"
 #include "ksym.h"
 #include "obj_task.h"
+#include "obj_timer.h"
 
 #define PENDING_MAX 65536	/* more than any RLIMIT_SIGPENDING in use */
+#define STILL_TRIES 200		/* about 0.5 s; then a dump that looks wrong later has to be made again */
 
 /* The records of threads and processes have the same fields. */
 #define pending_rec struct kckpt_task_signal_rec
@@ -26,19 +30,72 @@ static u32 pending_count(const struct sigpending *pending)
 	return nr;
 }
 
-u64 kckpt_pending_print(struct task_struct *task)
+/* Under siglock. What is pending but for the signals of timers, which are counted in *@nr_timers. */
+static u64 pending_print(const struct sigpending *pending, u32 *nr_timers)
 {
-	const struct signal_struct *signal = task->signal;
-	unsigned long flags;
-	u64 print;
+	sigset_t timers = {}, others = {};
+	const struct sigqueue *q;
+	u32 nr = 0;
 
+	list_for_each_entry(q, &pending->list, list) {
+		bool timer = kckpt_is_timer_signal(q);
+
+		sigaddset(timer ? &timers : &others, q->info.si_signo);
+		nr += !timer;
+		*nr_timers += timer;
+	}
+	/* Without an entry in the queue: it was full. */
+	others.sig[0] |= pending->signal.sig[0] & ~timers.sig[0];
+	return nr * 0x9e3779b97f4a7c15ULL + others.sig[0];
+}
+
+static bool is_asleep(struct task_struct *task)
+{
+	unsigned int state = READ_ONCE(task->__state);
+
+	return state != TASK_RUNNING && state != TASK_WAKING && kckpt_is_off_cpu(task);
+}
+
+/* False: a signal that is counted has just woken the task, so that its switches are still to come. */
+static bool pending_stillness(struct task_struct *task, struct kckpt_stillness *still)
+{
+	unsigned long flags;
+	bool asleep;
+
+	*still = (struct kckpt_stillness){};
 	if (!kcall(__lock_task_sighand)(task, &flags))
-		return 0;
-	print = pending_count(&task->pending) + ((u64)pending_count(&signal->shared_pending) << 24);
-	print = print * 0x9e3779b97f4a7c15ULL + task->pending.signal.sig[0];
-	print = print * 0x9e3779b97f4a7c15ULL + signal->shared_pending.signal.sig[0];
+		return true;
+	asleep = is_asleep(task);
+	still->switches = READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw);
+	still->signals = pending_print(&task->pending, &still->nr_timer_signals);
+	still->signals = still->signals * 0x9e3779b97f4a7c15ULL +
+			 pending_print(&task->signal->shared_pending, &still->nr_timer_signals);
 	unlock_task_sighand(task, &flags);
-	return print;
+	return asleep;
+}
+
+void kckpt_stillness_note(struct kckpt_object *obj, struct task_struct *task)
+{
+	unsigned int i;
+
+	for (i = 0; !pending_stillness(task, &obj->still) && i < STILL_TRIES; i++)
+		kckpt_nap(i);
+}
+
+const char *kckpt_stillness_broken(const struct kckpt_object *obj, struct task_struct *task)
+{
+	struct kckpt_stillness now;
+	u32 expired;
+
+	pending_stillness(task, &now);
+	expired = now.nr_timer_signals - obj->still.nr_timer_signals;
+	/*
+	 * A timer that expires wakes a task of the job in the freezer's trap, which falls asleep again at once; it
+	 * may be preempted on the way. That is nothing: it is saved as not yet expired.
+	 */
+	if (now.nr_timer_signals < obj->still.nr_timer_signals || now.switches - obj->still.switches > 2ULL * expired)
+		return "the task ran";
+	return now.signals != obj->still.signals ? "a signal came" : NULL;
 }
 
 static u32 pending_room(struct task_struct *task, struct sigpending *pending)
@@ -66,7 +123,7 @@ static int pending_fill(const struct sigpending *pending, pending_rec *recs, u32
 			return -EAGAIN;
 		sigdelset(&bare, q->info.si_signo);
 		recs[nr].signo = q->info.si_signo;
-		recs[nr].info_valid = 1;
+		recs[nr].info_valid = q->flags & SIGQUEUE_PREALLOC ? KCKPT_SIGNAL_TIMER : KCKPT_SIGNAL_INFO;
 		copy_siginfo_to_external((siginfo_t *)recs[nr].info, &q->info);
 		nr++;
 	}
@@ -108,7 +165,9 @@ int kckpt_put_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16
 	if (nr < 0)
 		err = kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, nr, "pending signals");
 	for (i = 0; !err && i < nr; i++)
-		err = kckpt_put(ctx, obj, kind, &recs[i], sizeof(recs[i]), NULL, 0);
+		if (!kckpt_timer_signal_is_late(ctx, task, recs[i].signo, recs[i].info_valid,
+						(siginfo_t *)recs[i].info))
+			err = kckpt_put(ctx, obj, kind, &recs[i], sizeof(recs[i]), NULL, 0);
 	kvfree(recs);
 	return err;
 }
@@ -124,7 +183,7 @@ int kckpt_check_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u
 		if (err)
 			return err;
 		if (!valid_signal(signal.signo) || !signal.signo || sig_kernel_only(signal.signo) ||
-		    signal.info_valid > 1)
+		    signal.info_valid > KCKPT_SIGNAL_TIMER)
 			return kckpt_bad_image(ctx, obj, "pending signal %u", signal.signo);
 	}
 	return 0;
@@ -137,6 +196,8 @@ static int pending_queue_one(const pending_rec *rec, enum pid_type type)
 	unsigned long flags;
 	int err;
 
+	if (rec->info_valid == KCKPT_SIGNAL_TIMER)
+		return kckpt_timer_signal(from, type);
 	clear_siginfo(&info);
 	if (rec->info_valid)
 		memcpy(&info, from, sizeof(info));

@@ -282,7 +282,6 @@ REFUSED_IF(huge_tlb_memory, VMA_KIND, map_huge(), keeps_area())
 REFUSED_IF(aio, VMA_KIND, map_aio(), true)
 REFUSED_IF(userfaultfd, VMA_FLAG, map_userfault(), keeps_area())
 REFUSED_IF(droppable_memory, VMA_FLAG, map_droppable(), keeps_area())
-REFUSED(memory_locked_in_future, MM_STATE, !mlockall(MCL_FUTURE), !munlockall())
 REFUSED_IF(local_descriptor_table, MM_STATE, set_ldt(), true)
 REFUSED_IF(protection_key, MM_STATE, syscall(SYS_pkey_alloc, 0, 0) > 0, true)
 
@@ -294,29 +293,6 @@ static bool allow_all(void)
 	struct sock_fprog program = { 1, &allow };
 
 	return !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
-}
-
-static bool set_batch(void)
-{
-	struct sched_param param = {};
-
-	return !sched_setscheduler(0, SCHED_BATCH, &param);
-}
-
-static bool set_affinity(void)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	return !sched_setaffinity(0, sizeof(set), &set);
-}
-
-static bool has_affinity(void)
-{
-	cpu_set_t set;
-
-	return !sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) == 1;
 }
 
 static bool undo_semaphore(void)
@@ -342,13 +318,8 @@ static int tsc_mode(void)
 }
 
 REFUSED(seccomp, TASK_SECCOMP, allow_all(), prctl(PR_GET_SECCOMP) == 2)
-REFUSED(parent_death_signal, TASK_ATTRIBUTE, !prctl(PR_SET_PDEATHSIG, SIGUSR1), true)
-REFUSED(scheduling_policy, TASK_ATTRIBUTE, set_batch(), sched_getscheduler(0) == SCHED_BATCH)
-REFUSED_IF(affinity, TASK_ATTRIBUTE, sysconf(_SC_NPROCESSORS_ONLN) > 1 && set_affinity(), has_affinity())
-#define IO_PRIORITY (2 << 13 | 1)
-REFUSED(io_priority, TASK_ATTRIBUTE, !syscall(SYS_ioprio_set, 1, 0, IO_PRIORITY),
-	syscall(SYS_ioprio_get, 1, 0) == IO_PRIORITY)
 REFUSED(semaphore_undo, TASK_ATTRIBUTE, undo_semaphore(), true)
+REFUSED_IF(numa_policy, TASK_ATTRIBUTE, !syscall(SYS_set_mempolicy, 4 /* MPOL_LOCAL */, NULL, 0), true)
 REFUSED(process_keyring, TASK_ATTRIBUTE, syscall(SYS_keyctl, 0, -2, 1) > 0, syscall(SYS_keyctl, 0, -2, 0) > 0)
 REFUSED(changed_root, TASK_ROOT, !chroot(test_folder()), true)
 REFUSED(segment_register, CPU_STATE, load_ds(0x2b), load_ds(0))
@@ -365,28 +336,6 @@ REFUSED(cgroup_namespace, TASK_NAMESPACE, !unshare(CLONE_NEWCGROUP), true)
 REFUSED(pid_namespace_of_children, TASK_NAMESPACE, !unshare(CLONE_NEWPID), true)
 REFUSED_IF(time_namespace_of_children, TASK_NAMESPACE, !unshare(0x80 /* CLONE_NEWTIME */), true)
 REFUSED_IF(user_namespace, TASK_NAMESPACE, !unshare(CLONE_NEWUSER), true)
-
-/* ---- timers ---- */
-
-static bool set_timer(int which)
-{
-	struct itimerval value = { .it_value.tv_sec = 1000 };
-
-	return !setitimer(which, &value, NULL);
-}
-
-static bool create_timer(void)
-{
-	struct sigevent event = { .sigev_notify = SIGEV_NONE };
-	timer_t timer;
-
-	return !timer_create(CLOCK_MONOTONIC, &event, &timer);
-}
-
-REFUSED(alarm, TASK_TIMER, !alarm(1000), alarm(0) > 900)
-REFUSED(timer_of_profiling, TASK_TIMER, set_timer(ITIMER_PROF), true)
-REFUSED(timer_of_virtual_time, TASK_TIMER, set_timer(ITIMER_VIRTUAL), true)
-REFUSED(posix_timer, TASK_TIMER, create_timer(), true)
 
 /* ---- other tasks ---- */
 
@@ -599,7 +548,11 @@ TEST(refuse_traced)
 /* All that is in the way is told at once. */
 static int many_reasons(void)
 {
-	JOB_SETUP(eventfd(0, 0) >= 0 && !prctl(PR_SET_PDEATHSIG, SIGUSR1) && create_timer());
+	clockid_t clock;
+	timer_t timer;
+
+	JOB_SETUP(eventfd(0, 0) >= 0 && undo_semaphore() && !clock_getcpuclockid(getppid(), &clock));
+	JOB_SETUP(!timer_create(clock, &(struct sigevent){ .sigev_notify = SIGEV_NONE }, &timer));
 	job_roundtrip();
 	return 0;
 }

@@ -89,6 +89,7 @@ KCKPT_STATIC_ASSERT(sizeof(struct kckpt_header) == 256, "size of the header");
 #define KCKPT_TASK_RESTORE_SIGMASK	(1u << 0)	/* saved_blocked counts */
 #define KCKPT_TASK_NO_NEW_PRIVS		(1u << 1)
 #define KCKPT_TASK_ENDED		(1u << 2)	/* a zombie, or a leader that waits for its threads */
+#define KCKPT_TASK_IO_FLUSHER		(1u << 3)	/* PR_SET_IO_FLUSHER */
 
 /* task.restart */
 enum kckpt_restart {
@@ -110,6 +111,8 @@ enum kckpt_restart {
 
 /* mm.mm_flags */
 #define KCKPT_MM_THP_DISABLED	(1u << 0)	/* PR_SET_THP_DISABLE */
+#define KCKPT_MM_LOCK_FUTURE	(1u << 1)	/* mlockall(MCL_FUTURE) */
+#define KCKPT_MM_LOCK_ONFAULT	(1u << 2)	/* ... with MCL_ONFAULT */
 
 /* vma.vma_flags */
 #define KCKPT_VMA_SHARED	(1u << 0)
@@ -131,6 +134,20 @@ enum kckpt_restart {
 
 /* shmem.shmem_flags */
 #define KCKPT_SHMEM_NORESERVE	(1u << 0)	/* charged page by page, not at once */
+
+/* timers.timers_flags */
+#define KCKPT_TIMERS_REAL	(1u << 0)	/* ITIMER_REAL is armed */
+
+/* posix_timer.timer_flags */
+#define KCKPT_TIMER_ARMED	(1u << 0)
+#define KCKPT_TIMER_EXPIRED	(1u << 1)	/* armed again when its signal is taken */
+#define KCKPT_TIMER_SILENT	(1u << 2)	/* set, but never expires (SIGEV_NONE) */
+#define KCKPT_TIMER_QUEUED	(1u << 3)	/* its signal is pending */
+
+/* task_signal.info_valid, process_signal.info_valid */
+#define KCKPT_SIGNAL_BARE	0u
+#define KCKPT_SIGNAL_INFO	1u
+#define KCKPT_SIGNAL_TIMER	2u		/* queued by the timer si_timerid */
 
 /* file.file_flags */
 #define KCKPT_FILE_INHERIT	(1u << 0)	/* handed over by --inherit-fd */

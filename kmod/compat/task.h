@@ -37,19 +37,6 @@ static inline void kckpt_rseq_set(struct task_struct *task, struct rseq __user *
 }
 #endif
 
-/* kckpt_has_posix_timers() - timer_create() was called. A list on 6.1, an hlist on 6.12. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
-static inline bool kckpt_has_posix_timers(const struct signal_struct *signal)
-{
-	return !hlist_empty(&signal->posix_timers);
-}
-#else
-static inline bool kckpt_has_posix_timers(const struct signal_struct *signal)
-{
-	return !list_empty(&signal->posix_timers);
-}
-#endif
-
 /*
  * kckpt_has_shadow_stack() - user shadow stacks came with b2926a36b97a ("x86/shstk: Handle thread shadow stack")
  * (v6.6).

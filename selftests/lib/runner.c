@@ -5,12 +5,27 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WAIT_S 20
 
-/* With a few pages, a pipe and a file, so that its image has something of everything. */
+/* One that expires, unheard; the others are set for later. */
+static bool set_timers(void)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGURG };
+	struct itimerspec often = { { 0, 7000000 }, { 0, 7000000 } }, later = { { 0, 0 }, { 1000, 0 } };
+	struct itimerval cpu = { { 1000, 0 }, { 1000, 0 } };
+	timer_t timer[2];
+
+	return !timer_create(CLOCK_MONOTONIC, &event, &timer[0]) && !timer_settime(timer[0], 0, &often, NULL) &&
+	       !timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer[1]) &&
+	       !timer_settime(timer[1], 0, &later, NULL) && !setitimer(ITIMER_PROF, &cpu, NULL);
+}
+
+/* With a few pages, a pipe, a file, timers: so that its image has something of everything. */
 static int count(void)
 {
 	const char *data = test_path(format("data.%d", getpid()));
@@ -20,6 +35,7 @@ static int count(void)
 	at[0] = at[9 * 4096] = 1;
 	JOB_SETUP(!pipe(ends) && write(ends[1], "unread", 6) == 6);
 	JOB_SETUP(write_file(data, "data") && open(data, O_RDONLY) >= 0);
+	JOB_SETUP(set_timers());
 	for (;;) {
 		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
 		usleep(1000);
