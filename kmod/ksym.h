@@ -49,7 +49,7 @@ int send_signal_locked(int sig, struct kernel_siginfo *info, struct task_struct 
 int ksys_setsid(void);
 typedef long kckpt_syscall_t(const struct pt_regs *regs);
 kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_sys_setpgid, __x64_sys_membarrier,
-	__x64_sys_set_robust_list;
+	__x64_sys_set_robust_list, __x64_sys_eventfd2;
 
 /* X(name, family, why): functions, called with kcall(name)(...). A missing one disables its family. */
 #define KCKPT_KSYM_CALLS(X)									\
@@ -97,7 +97,8 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(replace_fd,		files,	"install a file at a given number")			\
 	X(get_pipe_info,	pipe,	"tell a pipe from any other file")			\
 	X(create_pipe_files,	pipe,	"make a pipe without taking fd numbers")		\
-	X(pipe_fcntl,		pipe,	"set the size of a pipe")
+	X(pipe_fcntl,		pipe,	"set the size of a pipe")				\
+	X(__x64_sys_eventfd2,	eventfd, "make an event counter")
 
 /* X(name, family, why): data, and functions that are only compared or stored; kdata(name) is the address. */
 #define KCKPT_KSYM_DATA(X)									\

@@ -207,6 +207,14 @@ static int files_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return 0;
 }
 
+struct file *kckpt_files_take(int fd)
+{
+	struct file *file = fget(fd);
+
+	close_fd(fd);
+	return file ?: ERR_PTR(-EBADF);
+}
+
 int kckpt_files_disown(struct kckpt_ctx *ctx, struct kckpt_object *process)
 {
 	/* Leaves out all but what fits into the smallest table; these few are closed below. */

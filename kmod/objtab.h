@@ -34,6 +34,7 @@ struct kckpt_object {
 
 	/* dump */
 	const void *ptr;
+	struct file *file;		/* of what files are open on: the first of them, held by its own object */
 	u64 signals;			/* of a task: kckpt_pending_print() when it was met */
 	struct rhash_head hash;
 

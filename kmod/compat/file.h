@@ -43,6 +43,16 @@ static inline bool kckpt_file_has_owner(const struct file *file)
 }
 #endif
 
+/*
+ * kckpt_pipe_seen() - a field of a reading end of a named pipe: how many writers had come when it was opened.
+ * f_version until 11068e0b64cb ("fs: remove f_version") (v6.12).
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#define kckpt_pipe_seen(file) ((file)->f_pipe)
+#else
+#define kckpt_pipe_seen(file) ((file)->f_version)
+#endif
+
 /* kckpt_lock_is() - does a lock or lease belong to @file? Their common part became a struct of its own in v6.9. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
 #define kckpt_for_each_lock(lock, list) list_for_each_entry(lock, list, c.flc_list)
