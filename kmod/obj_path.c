@@ -15,6 +15,7 @@
 #include "compat/file.h"
 #include "family.h"
 #include "fault.h"
+#include "obj_path.h"
 
 /* Open files of these have state that a path does not bring back, and rights that the restorer must not lend. */
 static bool path_is_pseudo(unsigned long magic)
@@ -122,7 +123,7 @@ static const char *path_differs(const struct kckpt_ctx *ctx, const struct kckpt_
 		return "type";
 	if (ctx->flags & KCKPT_INSTANTIATE_FILES_STRICT && (was->dev != is->dev || was->ino != is->ino))
 		return "device or inode";
-	if (S_ISDIR(was->mode) || (writable && ctx->flags & KCKPT_INSTANTIATE_FILES_CHANGED))
+	if (!S_ISREG(was->mode) || (writable && ctx->flags & KCKPT_INSTANTIATE_FILES_CHANGED))
 		return NULL;
 	if (was->size != is->size)
 		return "size";
@@ -167,9 +168,21 @@ static int path_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return 0;
 }
 
-static struct file *path_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *file_rec)
+int kckpt_path_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct path *path)
 {
-	bool writable = file_rec->file_flags & KCKPT_FILE_WRITE;
+	struct kckpt_path_rec rec;
+	char *name;
+	int err = path_rec(ctx, obj, &rec, &name);
+
+	if (err)
+		return err;
+	err = kckpt_should_fail() ? -EIO : kern_path(name, 0, path);
+	kfree(name);
+	return err;
+}
+
+struct file *kckpt_path_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, u32 open_flags, bool writable)
+{
 	struct kckpt_path_rec rec;
 	struct file *file;
 	char *name;
@@ -177,7 +190,7 @@ static struct file *path_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, c
 
 	if (err)
 		return ERR_PTR(err);
-	file = kckpt_should_fail() ? ERR_PTR(-EMFILE) : filp_open(name, file_rec->open_flags, 0);
+	file = kckpt_should_fail() ? ERR_PTR(-EMFILE) : filp_open(name, open_flags, 0);
 	if (IS_ERR(file)) {
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "%s", name);
 		goto free_name;
@@ -191,6 +204,11 @@ static struct file *path_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, c
 free_name:
 	kfree(name);
 	return file;
+}
+
+static struct file *path_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *rec)
+{
+	return kckpt_path_open(ctx, obj, rec->open_flags, rec->file_flags & KCKPT_FILE_WRITE);
 }
 
 const struct kckpt_family_ops kckpt_path_ops = {
