@@ -5,7 +5,7 @@
  *
  * A file that was named with --inherit-fd is not described; the restorer hands over another in its place.
  *
- * Refused: kinds that no family claims, O_PATH, signal owners (F_SETOWN), leases and locks.
+ * Refused: kinds that no family claims, signal owners (F_SETOWN), leases and locks.
  * Not saved: the credentials it was opened with (the restorer's), readahead state and fadvise() hints, errors of
  * writing back that nobody has asked for yet, sharing of the offset with a process outside.
  */
@@ -21,7 +21,9 @@
 
 /* What F_GETFL may tell of a file that we open again. */
 #define FILE_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
-		    O_NOFOLLOW | O_NOATIME)
+		    O_NOFOLLOW | O_NOATIME | O_PATH)
+/* What the kernel keeps there of files that it opened itself: executables, files below an overlay. */
+#define FILE_FLAGS_INTERNAL (__FMODE_EXEC | __FMODE_NONOTIFY)
 
 #define FILE_FILE_FLAGS (KCKPT_FILE_INHERIT | KCKPT_FILE_READ | KCKPT_FILE_WRITE | KCKPT_FILE_NO_WRITER)
 
@@ -74,12 +76,10 @@ static bool file_has_lock(const struct file *file)
 
 static const char *file_unsupported(const struct file *file)
 {
-	if (file->f_mode & FMODE_PATH)
-		return "O_PATH";
 	if (file->f_flags & FASYNC)
 		return "O_ASYNC";
-	if ((file->f_flags & O_ACCMODE) == O_ACCMODE)
-		return "access mode 3";
+	if (file->f_flags & ~(FILE_FLAGS | FILE_FLAGS_INTERNAL | __O_TMPFILE))
+		return "an unknown flag";
 	if (kckpt_file_has_owner(file))
 		return "a signal owner (F_SETOWN, F_SETSIG)";
 	if (file_has_lock(file))
@@ -226,11 +226,13 @@ static int file_check_inherit(struct kckpt_ctx *ctx, struct kckpt_object *obj, c
 	return 0;
 }
 
-/* What was opened to be read or written is so again; 3, for ioctl() alone, is not supported. */
+/* What was opened to be read or written is so again; 3 is for ioctl() alone. */
 static bool file_mode_agrees(const struct kckpt_file_rec *rec)
 {
 	u32 mode = rec->open_flags & O_ACCMODE, flags = rec->file_flags & (KCKPT_FILE_READ | KCKPT_FILE_WRITE);
 
+	if (rec->open_flags & O_PATH || mode == O_ACCMODE)
+		return !flags;
 	return (mode == O_RDONLY && flags == KCKPT_FILE_READ) || (mode == O_WRONLY && flags == KCKPT_FILE_WRITE) ||
 	       (mode == O_RDWR && flags == (KCKPT_FILE_READ | KCKPT_FILE_WRITE));
 }

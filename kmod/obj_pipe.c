@@ -291,7 +291,7 @@ static int pipe_make_unnamed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 /* For both directions, which waits for nobody. */
 static int pipe_make_named(struct kckpt_ctx *ctx, struct kckpt_object *obj, u64 id)
 {
-	struct file *file = kckpt_path_open(ctx, kckpt_objtab_get(&ctx->objs, id), O_RDWR | O_NONBLOCK, true);
+	struct file *file = kckpt_path_open(ctx, kckpt_objtab_get(&ctx->objs, id), O_RDWR | O_NONBLOCK, 0);
 	struct pipe_inode_info *pipe;
 
 	if (IS_ERR(file))
@@ -328,8 +328,7 @@ static struct file *pipe_open_end(struct kckpt_ctx *ctx, struct kckpt_object *ob
 	struct file *file;
 
 	if (rec->via)
-		return kckpt_path_open(ctx, kckpt_objtab_get(&ctx->objs, rec->via), flags,
-				       rec->file_flags & KCKPT_FILE_WRITE);
+		return kckpt_path_open(ctx, kckpt_objtab_get(&ctx->objs, rec->via), flags, rec->file_flags);
 	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) :
 				     dentry_open(&((struct file *)obj->made)->f_path, flags, current_cred());
 	if (IS_ERR(file))

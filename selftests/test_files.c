@@ -336,21 +336,6 @@ TEST(files_renamed)
 	EXPECT_EQ(0, roundtrip(renamed));
 }
 
-static int path_only(void)
-{
-	int fd;
-
-	JOB_SETUP(make_file("x") && (fd = open_file(O_PATH)) >= 0);
-	job_roundtrip();
-	JOB_CHECK(fcntl(fd, F_GETFL) & O_PATH);
-	return 0;
-}
-
-TEST(files_o_path_is_refused)
-{
-	EXPECT_REFUSED(KCKPT_E_FILE_STATE, path_only);
-}
-
 static int owned(void)
 {
 	int fd;
