@@ -17,6 +17,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/fs_struct.h>
+#include <linux/memfd.h>
 #include <linux/mm.h>
 #include <linux/pagewalk.h>
 #include <linux/wait.h>
@@ -98,7 +99,8 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(get_pipe_info,	pipe,	"tell a pipe from any other file")			\
 	X(create_pipe_files,	pipe,	"make a pipe without taking fd numbers")		\
 	X(pipe_fcntl,		pipe,	"set the size of a pipe")				\
-	X(__x64_sys_eventfd2,	eventfd, "make an event counter")
+	X(__x64_sys_eventfd2,	eventfd, "make an event counter")				\
+	X(memfd_fcntl,		shmem,	"seal memory")
 
 /* X(name, family, why): data, and functions that are only compared or stored; kdata(name) is the address. */
 #define KCKPT_KSYM_DATA(X)									\

@@ -25,7 +25,8 @@
 /* What the kernel keeps there of files that it opened itself: executables, files below an overlay. */
 #define FILE_FLAGS_INTERNAL (__FMODE_EXEC | __FMODE_NONOTIFY)
 
-#define FILE_FILE_FLAGS (KCKPT_FILE_INHERIT | KCKPT_FILE_READ | KCKPT_FILE_WRITE | KCKPT_FILE_NO_WRITER)
+#define FILE_FILE_FLAGS (KCKPT_FILE_INHERIT | KCKPT_FILE_READ | KCKPT_FILE_WRITE | KCKPT_FILE_NO_WRITER | \
+			 KCKPT_FILE_FIRST)
 
 static void file_put(void *ptr)
 {
@@ -162,7 +163,7 @@ static int file_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		msleep(1);
 	}
 	if (code)
-		kckpt_fail(ctx, obj, code, 0, "by the kernel or a message in flight");
+		kckpt_fail(ctx, obj, code, 0, "by a mapping, the kernel or a message in flight");
 	return 0;
 }
 
@@ -233,6 +234,8 @@ static bool file_mode_agrees(const struct kckpt_file_rec *rec)
 
 	if (rec->open_flags & O_PATH || mode == O_ACCMODE)
 		return !flags;
+	if (rec->file_flags & KCKPT_FILE_FIRST && mode != O_RDWR)
+		return false;
 	return (mode == O_RDONLY && flags == KCKPT_FILE_READ) || (mode == O_WRONLY && flags == KCKPT_FILE_WRITE) ||
 	       (mode == O_RDWR && flags == (KCKPT_FILE_READ | KCKPT_FILE_WRITE));
 }

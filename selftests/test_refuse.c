@@ -128,7 +128,6 @@ REFUSED(unix_socket, FILE_KIND, !socketpair(AF_UNIX, SOCK_STREAM, 0, pair) && wr
 REFUSED(udp_socket, FILE_KIND, (fd = socket(AF_INET, SOCK_DGRAM, 0)) >= 0, is_open())
 REFUSED(terminal, FILE_KIND, (fd = open("/dev/ptmx", O_RDWR | O_NOCTTY)) >= 0, is_open())
 REFUSED_IF(io_uring, FILE_KIND, open_uring(), is_open())
-REFUSED(memfd, FILE_KIND, (fd = memfd_create("x", 0)) >= 0 && !ftruncate(fd, 100), is_open())
 REFUSED(device, FILE_KIND, (fd = open("/dev/kmsg", O_RDONLY)) >= 0, is_open())
 /* It will not be there when it is looked for: that process is not, yet. */
 REFUSED(own_proc_file, FILE_KIND, (fd = open("/proc/self/status", O_RDONLY)) >= 0, is_open())
@@ -203,16 +202,6 @@ static bool got(void *at)
 	return true;
 }
 
-static bool map_memfd(int flags)
-{
-	bool done;
-
-	fd = memfd_create("x", 0);
-	done = !ftruncate(fd, PAGE) && got(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, flags, fd, 0));
-	close(fd);
-	return done;
-}
-
 static bool map_sysv(void)
 {
 	int id = shmget(IPC_PRIVATE, PAGE, 0600);
@@ -260,8 +249,6 @@ static bool set_ldt(void)
 	return !syscall(SYS_modify_ldt, 1, &desc, sizeof(desc));
 }
 
-REFUSED(mapped_memfd, VMA_KIND, map_memfd(MAP_SHARED), keeps_area())
-REFUSED(privately_mapped_memfd, VMA_KIND, map_memfd(MAP_PRIVATE), keeps_area())
 REFUSED(sysv_memory, VMA_KIND, map_sysv(), keeps_area())
 REFUSED_IF(huge_tlb_memory, VMA_KIND, map_huge(), keeps_area())
 REFUSED_IF(aio, VMA_KIND, map_aio(), true)
