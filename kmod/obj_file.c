@@ -5,7 +5,7 @@
  *
  * A file that was named with --inherit-fd is not described; the restorer hands over another in its place.
  *
- * Refused: kinds that no family claims, signal owners (F_SETOWN), leases and locks.
+ * Refused: kinds that no family claims, signal owners (F_SETOWN) outside the job, leases and locks.
  * Not saved: the credentials it was opened with (the restorer's), readahead state and fadvise() hints, errors of
  * writing back that nobody has asked for yet, sharing of the offset with a process outside.
  */
@@ -17,11 +17,13 @@
 #include "compat/file.h"
 #include "family.h"
 #include "fault.h"
+#include "fowner.h"
 #include "holders.h"
+#include "obj_file.h"
 
 /* What F_GETFL may tell of a file that we open again. */
 #define FILE_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
-		    O_NOFOLLOW | O_NOATIME | O_PATH)
+		    O_NOFOLLOW | O_NOATIME | O_PATH | FASYNC)
 /* What the kernel keeps there of files that it opened itself: executables, files below an overlay. */
 #define FILE_FLAGS_INTERNAL (__FMODE_EXEC | __FMODE_NONOTIFY)
 
@@ -77,12 +79,8 @@ static bool file_has_lock(const struct file *file)
 
 static const char *file_unsupported(const struct file *file)
 {
-	if (file->f_flags & FASYNC)
-		return "O_ASYNC";
 	if (file->f_flags & ~(FILE_FLAGS | FILE_FLAGS_INTERNAL | __O_TMPFILE))
 		return "an unknown flag";
-	if (kckpt_file_has_owner(file))
-		return "a signal owner (F_SETOWN, F_SETSIG)";
 	if (file_has_lock(file))
 		return "a lock or lease";
 	return NULL;
@@ -145,15 +143,12 @@ static bool file_is(struct file *file, const void *data)
  * What flows through an open file must not be cut off from a holder outside. A count that is too high for a moment is
  * somebody who looks (/proc/PID/fd): look again, then name who holds it.
  */
-static int file_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+static int file_check_holders(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *file, u32 code)
 {
-	struct file *file = (struct file *)obj->ptr;
-	u32 family = file_inherited(ctx, file) ? 0 : kckpt_family_of_file(file);
-	u32 code = family ? kckpt_family(family)->outside : 0;
 	struct kckpt_where holder;
 	int i;
 
-	for (i = 0; code && i < 3; i++) {
+	for (i = 0; i < 3; i++) {
 		/* Met so often inside, and held by us. */
 		if (file_count(file) <= obj->seen + 1)
 			return 0;
@@ -162,9 +157,25 @@ static int file_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 					  holder.fd), 0;
 		msleep(1);
 	}
-	if (code)
-		kckpt_fail(ctx, obj, code, 0, "by a mapping, the kernel or a message in flight");
+	kckpt_fail(ctx, obj, code, 0, "by a mapping, the kernel or a message in flight");
 	return 0;
+}
+
+static int file_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct file *file = (struct file *)obj->ptr;
+	const char *unsupported;
+	u32 family;
+
+	if (file_inherited(ctx, file))
+		return 0;
+	unsupported = kckpt_fowner_unsupported(ctx, file);
+	if (unsupported)
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "%s on %pD4", unsupported, file);
+	family = kckpt_family_of_file(file);
+	if (!family || !kckpt_family(family)->outside)
+		return 0;
+	return file_check_holders(ctx, obj, file, kckpt_family(family)->outside);
 }
 
 static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -191,6 +202,7 @@ static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		rec.file_flags |= ops->file_flags ? ops->file_flags(file) : 0;
 		rec.via = file_has_path(family, file) ? kckpt_id_of(ctx, KCKPT_F_path, file) : 0;
 		rec.pos = file->f_pos;
+		kckpt_fowner_dump(ctx, file, &rec);
 	}
 	return kckpt_put(ctx, obj, KCKPT_K_file, &rec, sizeof(rec), NULL, 0);
 }
@@ -279,7 +291,7 @@ static int file_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (!target || !kckpt_family(target->family)->open)
 		return kckpt_bad_image(ctx, obj, "open file on object %llu", rec.target);
 	file_note_use(obj, target, rec.file_flags);
-	return file_check_via(ctx, obj, &rec, target);
+	return file_check_via(ctx, obj, &rec, target) ?: kckpt_fowner_check(ctx, obj, &rec);
 }
 
 static int file_seek(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *file, loff_t pos)
@@ -314,6 +326,8 @@ static int file_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		obj->made = get_file(file_handed_over(ctx, &rec));
 		return 0;
 	}
+	/* Nobody is to be signalled for what we do. */
+	rec.open_flags &= ~FASYNC;
 	target = kckpt_objtab_get(&ctx->objs, rec.target);
 	file = kckpt_family(target->family)->open(ctx, target, &rec);
 	if (IS_ERR(file))
@@ -321,6 +335,34 @@ static int file_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	obj->made = file;
 	file_set_flags(file, rec.open_flags);
 	return file_seek(ctx, obj, file, rec.pos);
+}
+
+void kckpt_files_keep_owned(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+	struct kckpt_file_rec rec;
+
+	kckpt_for_each_object(&ctx->objs, obj)
+		if (obj->family == KCKPT_F_file && obj->made && !file_rec(ctx, obj, &rec) && kckpt_fowner_needed(&rec))
+			obj->value = (unsigned long)get_file(obj->made);
+}
+
+int kckpt_files_own(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+	struct kckpt_file_rec rec;
+	struct file *file;
+	int err = 0;
+
+	kckpt_for_each_object(&ctx->objs, obj) {
+		if (obj->family != KCKPT_F_file || !obj->value)
+			continue;
+		file = (struct file *)(unsigned long)obj->value;
+		err = err ?: file_rec(ctx, obj, &rec) ?: kckpt_fowner_set(ctx, obj, file, &rec);
+		fput(file);
+		obj->value = 0;
+	}
+	return err;
 }
 
 const struct kckpt_family_ops kckpt_file_ops = {
