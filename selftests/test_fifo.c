@@ -2,6 +2,7 @@
 /* Named pipes: what pipes are, and ends that are opened by a path. */
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,6 +221,34 @@ static int opened_by_child(void)
 TEST(fifo_opened_anew_by_descriptor)
 {
 	EXPECT_EQ(0, roundtrip(opened_by_child));
+}
+
+static void *open_reader(void *fd)
+{
+	*(int *)fd = open_fifo(O_RDONLY);
+	return fd;
+}
+
+/* A thread that waits in open() for the other end begins that call again. */
+static int waits_for_partner(void)
+{
+	pthread_t thread;
+	int in = -1, out;
+	char c;
+
+	JOB_SETUP(make_fifo() && !pthread_create(&thread, NULL, open_reader, &in));
+	usleep(200000);
+	JOB_SETUP(in == -1);
+	job_roundtrip();
+	usleep(100000);
+	JOB_CHECK(in == -1 && (out = open_fifo(O_WRONLY)) >= 0 && !pthread_join(thread, NULL) && in >= 0);
+	JOB_CHECK(write(out, "x", 1) == 1 && read(in, &c, 1) == 1 && c == 'x');
+	return 0;
+}
+
+TEST(fifo_opening_that_waits)
+{
+	EXPECT_EQ(0, roundtrip(waits_for_partner));
 }
 
 /* ---- refused ---- */
