@@ -64,8 +64,11 @@ struct kckpt_ctx {
 struct kckpt_family_ops {
 	const char *name;
 	void (*put)(void *ptr);				/* drop the reference of a dump */
+	u32 outside;	/* the error if somebody outside holds an open file on it, too; 0: that does no harm */
+	bool named;	/* an open file on it may have a path, too: the family path keeps it as `via` of the file */
 	bool (*claims)(struct file *file);		/* is this file one of mine? no side effects */
 	const void *(*key)(struct file *file);		/* the object behind it; default: the file */
+	u32 (*file_flags)(struct file *file);		/* KCKPT_FILE_* that only it knows of an open file */
 	int (*collect)(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 	int (*closed)(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 	int (*dump)(struct kckpt_ctx *ctx, struct kckpt_object *obj);

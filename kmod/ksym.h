@@ -19,6 +19,7 @@
 #include <linux/fs.h>
 #include <linux/fs_struct.h>
 #include <linux/ioprio.h>
+#include <linux/memfd.h>
 #include <linux/mm.h>
 #include <linux/pagewalk.h>
 #include <linux/wait.h>
@@ -60,6 +61,8 @@ int do_setitimer(int which, struct itimerspec64 *value, struct itimerspec64 *ova
 typedef long kckpt_syscall_t(const struct pt_regs *regs);
 kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_sys_membarrier,
 	__x64_sys_set_robust_list, __x64_sys_prctl, __x64_sys_mlockall;
+kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_sys_setpgid, __x64_sys_membarrier,
+	__x64_sys_set_robust_list, __x64_sys_eventfd2;
 
 /* X(name, family, why): functions, called with kcall(name)(...). A missing one disables its family. */
 #define KCKPT_KSYM_CALLS(X)									\
@@ -127,6 +130,8 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(send_sigqueue,	timer,	"queue the signal of a POSIX timer again")		\
 	X(task_cputime,		timer,	"read the CPU time of a thread")			\
 	X(thread_group_cputime,	timer,	"read the CPU time of a process")
+	X(__x64_sys_eventfd2,	eventfd, "make an event counter")				\
+	X(memfd_fcntl,		shmem,	"seal memory")
 
 /* X(name, family, why): data, and functions that are only compared or stored; kdata(name) is the address. */
 #define KCKPT_KSYM_DATA(X)									\

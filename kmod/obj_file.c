@@ -5,20 +5,30 @@
  *
  * A file that was named with --inherit-fd is not described; the restorer hands over another in its place.
  *
- * Refused: kinds that no family claims, O_PATH, signal owners (F_SETOWN), leases and locks.
+ * Refused: kinds that no family claims, signal owners (F_SETOWN) outside the job, leases and locks.
  * Not saved: the credentials it was opened with (the restorer's), readahead state and fadvise() hints, errors of
  * writing back that nobody has asked for yet, sharing of the offset with a process outside.
  */
+#include <linux/delay.h>
 #include <linux/fcntl.h>
 #include <linux/file.h>
+#include <linux/mount.h>
 
 #include "compat/file.h"
 #include "family.h"
 #include "fault.h"
+#include "fowner.h"
+#include "holders.h"
+#include "obj_file.h"
 
 /* What F_GETFL may tell of a file that we open again. */
 #define FILE_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
-		    O_NOFOLLOW | O_NOATIME)
+		    O_NOFOLLOW | O_NOATIME | O_PATH | FASYNC)
+/* What the kernel keeps there of files that it opened itself: executables, files below an overlay. */
+#define FILE_FLAGS_INTERNAL (__FMODE_EXEC | __FMODE_NONOTIFY)
+
+#define FILE_FILE_FLAGS (KCKPT_FILE_INHERIT | KCKPT_FILE_READ | KCKPT_FILE_WRITE | KCKPT_FILE_NO_WRITER | \
+			 KCKPT_FILE_FIRST)
 
 static void file_put(void *ptr)
 {
@@ -69,14 +79,8 @@ static bool file_has_lock(const struct file *file)
 
 static const char *file_unsupported(const struct file *file)
 {
-	if (file->f_mode & FMODE_PATH)
-		return "O_PATH";
-	if (file->f_flags & FASYNC)
-		return "O_ASYNC";
-	if ((file->f_flags & O_ACCMODE) == O_ACCMODE)
-		return "access mode 3";
-	if (kckpt_file_has_owner(file))
-		return "a signal owner (F_SETOWN, F_SETSIG)";
+	if (file->f_flags & ~(FILE_FLAGS | FILE_FLAGS_INTERNAL | __O_TMPFILE))
+		return "an unknown flag";
 	if (file_has_lock(file))
 		return "a lock or lease";
 	return NULL;
@@ -99,9 +103,15 @@ static const void *file_key(u32 family, struct file *file)
 	return ops->key ? ops->key(file) : file;
 }
 
+static bool file_has_path(u32 family, const struct file *file)
+{
+	return kckpt_family(family)->named && !(file->f_path.mnt->mnt_flags & MNT_INTERNAL);
+}
+
 static int file_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct file *file = (struct file *)obj->ptr;
+	struct kckpt_object *target;
 	const char *unsupported;
 	u32 family;
 
@@ -116,13 +126,63 @@ static int file_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		return 0;
 	}
 	/* Lives as long as the file, which we hold. */
-	return PTR_ERR_OR_ZERO(kckpt_intern(ctx, family, file_key(family, file), &obj->where));
+	target = kckpt_intern(ctx, family, file_key(family, file), &obj->where);
+	if (IS_ERR(target))
+		return PTR_ERR(target);
+	if (!target->file)
+		target->file = file;
+	return file_has_path(family, file) ? PTR_ERR_OR_ZERO(kckpt_intern(ctx, KCKPT_F_path, file, &obj->where)) : 0;
+}
+
+static bool file_is(struct file *file, const void *data)
+{
+	return file == data;
+}
+
+/*
+ * What flows through an open file must not be cut off from a holder outside. A count that is too high for a moment is
+ * somebody who looks (/proc/PID/fd): look again, then name who holds it.
+ */
+static int file_check_holders(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *file, u32 code)
+{
+	struct kckpt_where holder;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		/* Met so often inside, and held by us. */
+		if (file_count(file) <= obj->seen + 1)
+			return 0;
+		if (kckpt_find_holder(ctx, file_is, file, &holder))
+			return kckpt_fail(ctx, obj, code, 0, "by pid %d (%s), fd %d", holder.pid, holder.comm,
+					  holder.fd), 0;
+		msleep(1);
+	}
+	kckpt_fail(ctx, obj, code, 0, "by a mapping, the kernel or a message in flight");
+	return 0;
+}
+
+static int file_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct file *file = (struct file *)obj->ptr;
+	const char *unsupported;
+	u32 family;
+
+	if (file_inherited(ctx, file))
+		return 0;
+	unsupported = kckpt_fowner_unsupported(ctx, file);
+	if (unsupported)
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "%s on %pD4", unsupported, file);
+	family = kckpt_family_of_file(file);
+	if (!family || !kckpt_family(family)->outside)
+		return 0;
+	return file_check_holders(ctx, obj, file, kckpt_family(family)->outside);
 }
 
 static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct file *file = (struct file *)obj->ptr;
 	const struct kckpt_inherit *in = file_inherited(ctx, file);
+	const struct kckpt_family_ops *ops;
 	struct kckpt_file_rec rec = {
 		.open_flags = file->f_flags & FILE_FLAGS,
 		.file_flags = (file->f_mode & FMODE_READ ? KCKPT_FILE_READ : 0) |
@@ -138,7 +198,11 @@ static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		rec.target = family ? kckpt_id_of(ctx, family, file_key(family, file)) : 0;
 		if (!rec.target)
 			return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "");
+		ops = kckpt_family(family);
+		rec.file_flags |= ops->file_flags ? ops->file_flags(file) : 0;
+		rec.via = file_has_path(family, file) ? kckpt_id_of(ctx, KCKPT_F_path, file) : 0;
 		rec.pos = file->f_pos;
+		kckpt_fowner_dump(ctx, file, &rec);
 	}
 	return kckpt_put(ctx, obj, KCKPT_K_file, &rec, sizeof(rec), NULL, 0);
 }
@@ -175,13 +239,39 @@ static int file_check_inherit(struct kckpt_ctx *ctx, struct kckpt_object *obj, c
 	return 0;
 }
 
-/* What was opened to be read or written is so again; 3, for ioctl() alone, is not supported. */
+/* What was opened to be read or written is so again; 3 is for ioctl() alone. */
 static bool file_mode_agrees(const struct kckpt_file_rec *rec)
 {
 	u32 mode = rec->open_flags & O_ACCMODE, flags = rec->file_flags & (KCKPT_FILE_READ | KCKPT_FILE_WRITE);
 
+	if (rec->open_flags & O_PATH || mode == O_ACCMODE)
+		return !flags;
+	if (rec->file_flags & KCKPT_FILE_FIRST && mode != O_RDWR)
+		return false;
 	return (mode == O_RDONLY && flags == KCKPT_FILE_READ) || (mode == O_WRONLY && flags == KCKPT_FILE_WRITE) ||
 	       (mode == O_RDWR && flags == (KCKPT_FILE_READ | KCKPT_FILE_WRITE));
+}
+
+/* Targets come after their files in the image, so their check knows where and how they are used. */
+static void file_note_use(const struct kckpt_object *obj, struct kckpt_object *target, u32 file_flags)
+{
+	if (target->where.fd < 0)
+		target->where = obj->where;
+	target->value |= file_flags;
+}
+
+static int file_check_via(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *rec,
+			  const struct kckpt_object *target)
+{
+	struct kckpt_object *via;
+
+	if (!rec->via)
+		return 0;
+	via = kckpt_ref(ctx, obj, rec->via, KCKPT_F_path);
+	if (!via || !kckpt_family(target->family)->named)
+		return kckpt_bad_image(ctx, obj, "open file by path %llu", rec->via);
+	file_note_use(obj, via, rec->file_flags);
+	return 0;
 }
 
 static int file_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -193,18 +283,15 @@ static int file_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (err)
 		return err;
 	if (rec.pos < 0 || rec.open_flags & ~FILE_FLAGS || !file_mode_agrees(&rec) ||
-	    rec.file_flags & ~(KCKPT_FILE_INHERIT | KCKPT_FILE_READ | KCKPT_FILE_WRITE))
+	    rec.file_flags & ~FILE_FILE_FLAGS)
 		return kckpt_bad_image(ctx, obj, "open file");
 	if (rec.file_flags & KCKPT_FILE_INHERIT)
 		return file_check_inherit(ctx, obj, &rec);
 	target = kckpt_objtab_get(&ctx->objs, rec.target);
 	if (!target || !kckpt_family(target->family)->open)
 		return kckpt_bad_image(ctx, obj, "open file on object %llu", rec.target);
-	/* Targets come after their files in the image, so their check knows where and how they are used. */
-	if (target->where.fd < 0)
-		target->where = obj->where;
-	target->value |= rec.file_flags;
-	return 0;
+	file_note_use(obj, target, rec.file_flags);
+	return file_check_via(ctx, obj, &rec, target) ?: kckpt_fowner_check(ctx, obj, &rec);
 }
 
 static int file_seek(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *file, loff_t pos)
@@ -215,6 +302,15 @@ static int file_seek(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct fil
 		return 0;
 	at = kckpt_should_fail() ? -EINVAL : vfs_llseek(file, pos, SEEK_SET);
 	return at == pos ? 0 : kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, at < 0 ? at : -EINVAL, "offset %lld", pos);
+}
+
+/* Opening takes some flags for what they are not, and knows others only later (F_SETFL). */
+static void file_set_flags(struct file *file, u32 flags)
+{
+	spin_lock(&file->f_lock);
+	file->f_flags = flags;
+	file->f_iocb_flags = iocb_flags(file);
+	spin_unlock(&file->f_lock);
 }
 
 static int file_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -230,18 +326,49 @@ static int file_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		obj->made = get_file(file_handed_over(ctx, &rec));
 		return 0;
 	}
+	/* Nobody is to be signalled for what we do. */
+	rec.open_flags &= ~FASYNC;
 	target = kckpt_objtab_get(&ctx->objs, rec.target);
 	file = kckpt_family(target->family)->open(ctx, target, &rec);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 	obj->made = file;
+	file_set_flags(file, rec.open_flags);
 	return file_seek(ctx, obj, file, rec.pos);
+}
+
+void kckpt_files_keep_owned(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+	struct kckpt_file_rec rec;
+
+	kckpt_for_each_object(&ctx->objs, obj)
+		if (obj->family == KCKPT_F_file && obj->made && !file_rec(ctx, obj, &rec) && kckpt_fowner_needed(&rec))
+			obj->value = (unsigned long)get_file(obj->made);
+}
+
+int kckpt_files_own(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+	struct kckpt_file_rec rec;
+	struct file *file;
+	int err = 0;
+
+	kckpt_for_each_object(&ctx->objs, obj) {
+		if (obj->family != KCKPT_F_file || !obj->value)
+			continue;
+		file = (struct file *)(unsigned long)obj->value;
+		err = err ?: file_rec(ctx, obj, &rec) ?: kckpt_fowner_set(ctx, obj, file, &rec);
+		fput(file);
+		obj->value = 0;
+	}
+	return err;
 }
 
 const struct kckpt_family_ops kckpt_file_ops = {
 	.name = "file",
 	.put = file_put,
-	.collect = file_collect, .dump = file_dump,
+	.collect = file_collect, .closed = file_closed, .dump = file_dump,
 	.check = file_check, .restore = file_restore,
 	.release = file_release,
 };

@@ -243,6 +243,14 @@ void kckpt_files_adopt(struct kckpt_object *obj)
 	kcall(put_files_struct)(old);
 }
 
+struct file *kckpt_files_take(int fd)
+{
+	struct file *file = fget(fd);
+
+	close_fd(fd);
+	return file ?: ERR_PTR(-EBADF);
+}
+
 int kckpt_files_disown(struct kckpt_ctx *ctx, struct kckpt_object *process)
 {
 	/* Leaves out all but what fits into the smallest table; these few are closed below. */

@@ -26,6 +26,7 @@
 #include "fault.h"
 #include "ksym.h"
 #include "obj_mm.h"
+#include "obj_shmem.h"
 
 static void mm_put(void *ptr)
 {
@@ -155,9 +156,9 @@ static const char *vma_other_name(struct vm_area_struct *vma)
 	if (vma->vm_flags & VM_HUGETLB)
 		return "hugetlb memory";
 	if (vma->vm_file && vma->vm_flags & VM_SHARED)
-		return "shared anonymous memory, SysV memory, memfd or AIO ring";
+		return "SysV shared memory or an AIO ring";
 	if (vma->vm_file)
-		return "a private mapping of a file without a name (memfd, secret memory)";
+		return "a private mapping of a file without a name";
 	return "a special mapping";
 }
 
@@ -312,6 +313,7 @@ static int mm_put_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct 
 			rec.vma_flags = kind == VMA_VDSO ? KCKPT_VMA_VDSO : KCKPT_VMA_VVAR;
 		if (kind == VMA_FILE) {
 			rec.file = kckpt_id_of(ctx, KCKPT_F_file, vma->vm_file);
+			rec.vma_flags |= kckpt_shmem_vma_flags(vma);
 			rec.offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
 			if (!rec.file)
 				return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "an area appeared");
@@ -400,7 +402,7 @@ static int vma_rec(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const 
 
 static bool vma_sane(const struct kckpt_vma_rec *vma, u64 after)
 {
-	const u32 special = KCKPT_VMA_VDSO | KCKPT_VMA_VVAR;
+	const u32 special = KCKPT_VMA_VDSO | KCKPT_VMA_VVAR | KCKPT_VMA_SEALED;
 
 	return vma->start >= after && vma->start < vma->end && vma->end <= TASK_SIZE_MAX &&
 	       IS_ALIGNED(vma->start, PAGE_SIZE) && IS_ALIGNED(vma->end, PAGE_SIZE) &&
@@ -536,8 +538,12 @@ static int mm_map_area(struct kckpt_ctx *ctx, struct kckpt_object *obj, const st
 
 	if (err)
 		return err;
+	if (file && vma->vma_flags & KCKPT_VMA_SEALED)
+		kckpt_shmem_seal_begin(file->made);
 	addr = kckpt_should_fail() ? -ENOMEM : vm_mmap(file ? file->made : NULL, vma->start, vma->end - vma->start,
 						       prot, vma_mmap_flags(vma), vma->offset);
+	if (file && vma->vma_flags & KCKPT_VMA_SEALED)
+		kckpt_shmem_seal_end(file->made);
 	if (IS_ERR_VALUE(addr))
 		err = addr;
 	else if (addr != vma->start)

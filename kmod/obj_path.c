@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Regular files, open or mapped, and directories. Not their contents: they are found again by their path, and a file
- * must be what it was, by size and time of change (device and inode too when the caller is strict).
+ * Regular files, open or mapped, directories, and of what is open with O_PATH anything. Not their contents: they are
+ * found again by their path, and a file must be what it was, by size and time of change (device and inode too when the
+ * caller is strict); what can be neither read nor written only by type.
  *
- * Refused: deleted files, files that their path does not lead to.
+ * Refused: deleted files, files that their path does not lead to, mappings of what overlayfs has copied up since.
  */
 #include <linux/fcntl.h>
 #include <linux/file.h>
@@ -15,6 +16,7 @@
 #include "compat/file.h"
 #include "family.h"
 #include "fault.h"
+#include "obj_path.h"
 
 /* Open files of these have state that a path does not bring back, and rights that the restorer must not lend. */
 static bool path_is_pseudo(unsigned long magic)
@@ -35,13 +37,23 @@ static bool path_is_pseudo(unsigned long magic)
 static bool path_claims(struct file *file)
 {
 	const struct inode *inode = d_backing_inode(kckpt_file_path(file)->dentry);
+	unsigned long magic = inode->i_sb->s_magic;
 
-	if (file->f_path.mnt->mnt_flags & MNT_INTERNAL || path_is_pseudo(inode->i_sb->s_magic))
+	if (file->f_path.mnt->mnt_flags & MNT_INTERNAL)
 		return false;
-	return S_ISREG(inode->i_mode) || S_ISDIR(inode->i_mode);
+	/* Nothing can be done with it but to open it once more; only what belongs to a task will not be there. */
+	if (file->f_mode & FMODE_PATH)
+		return magic != PROC_SUPER_MAGIC && magic != NSFS_MAGIC;
+	return !path_is_pseudo(magic) && (S_ISREG(inode->i_mode) || S_ISDIR(inode->i_mode));
 }
 
 /* ---- dump ---- */
+
+/* A mapping stays on the file below that overlayfs had when it was made; the path leads to the copy. */
+static bool path_is_stale(const struct file *file, const struct path *path)
+{
+	return file_inode(file) != d_inode(path->dentry) && file_inode(file) != d_real_inode(path->dentry);
+}
 
 static int path_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
@@ -54,6 +66,8 @@ static int path_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	name = kckpt_path(ctx, obj, path, buf);
 	if (name && (kern_path(name, 0, &found) || (path_put(&found), found.dentry != path->dentry)))
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_UNREACHABLE, 0, "%s", name);
+	else if (name && path_is_stale(obj->ptr, path))
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "mapped before overlayfs copied it up: %s", name);
 	kvfree(buf);
 	return 0;
 }
@@ -114,15 +128,17 @@ static int path_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckp
 	return *name ? 0 : -EBADMSG;
 }
 
-/* What is not as it was, or NULL. @writable: open for writing somewhere in the job. */
+/* What is not as it was, or NULL. @use: KCKPT_FILE_READ and KCKPT_FILE_WRITE, as it is open somewhere in the job. */
 static const char *path_differs(const struct kckpt_ctx *ctx, const struct kckpt_path_rec *was,
-				   const struct kckpt_path_rec *is, bool writable)
+				const struct kckpt_path_rec *is, u32 use)
 {
 	if ((was->mode ^ is->mode) & S_IFMT)
 		return "type";
 	if (ctx->flags & KCKPT_INSTANTIATE_FILES_STRICT && (was->dev != is->dev || was->ino != is->ino))
 		return "device or inode";
-	if (S_ISDIR(was->mode) || (writable && ctx->flags & KCKPT_INSTANTIATE_FILES_CHANGED))
+	if (!S_ISREG(was->mode) || !(use & (KCKPT_FILE_READ | KCKPT_FILE_WRITE)))
+		return NULL;
+	if (use & KCKPT_FILE_WRITE && ctx->flags & KCKPT_INSTANTIATE_FILES_CHANGED)
 		return NULL;
 	if (was->size != is->size)
 		return "size";
@@ -132,7 +148,7 @@ static const char *path_differs(const struct kckpt_ctx *ctx, const struct kckpt_
 }
 
 static int path_check_same(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_path_rec *was,
-			   const struct path *path, const char *name, bool writable)
+			   const struct path *path, const char *name, u32 use)
 {
 	struct kckpt_path_rec is = {};
 	const char *differs;
@@ -140,7 +156,7 @@ static int path_check_same(struct kckpt_ctx *ctx, struct kckpt_object *obj, cons
 
 	if (err)
 		return kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, err, "%s", name);
-	differs = path_differs(ctx, was, &is, writable);
+	differs = path_differs(ctx, was, &is, use);
 	if (!differs)
 		return 0;
 	return kckpt_fail(ctx, obj, KCKPT_E_FILE_CHANGED, 0, "%s: its %s differs", name, differs);
@@ -160,16 +176,28 @@ static int path_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		/* Goes on, so that all that is missing is reported at once. */
 		kckpt_fail(ctx, obj, err == -ENOENT ? KCKPT_E_FILE_MISSING : KCKPT_E_FILE_OPEN, err, "%s", name);
 	} else {
-		path_check_same(ctx, obj, &rec, &path, name, obj->value & KCKPT_FILE_WRITE);
+		path_check_same(ctx, obj, &rec, &path, name, obj->value);
 		path_put(&path);
 	}
 	kfree(name);
 	return 0;
 }
 
-static struct file *path_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *file_rec)
+int kckpt_path_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct path *path)
 {
-	bool writable = file_rec->file_flags & KCKPT_FILE_WRITE;
+	struct kckpt_path_rec rec;
+	char *name;
+	int err = path_rec(ctx, obj, &rec, &name);
+
+	if (err)
+		return err;
+	err = kckpt_should_fail() ? -EIO : kern_path(name, 0, path);
+	kfree(name);
+	return err;
+}
+
+struct file *kckpt_path_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, u32 open_flags, u32 use)
+{
 	struct kckpt_path_rec rec;
 	struct file *file;
 	char *name;
@@ -177,13 +205,13 @@ static struct file *path_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, c
 
 	if (err)
 		return ERR_PTR(err);
-	file = kckpt_should_fail() ? ERR_PTR(-EMFILE) : filp_open(name, file_rec->open_flags, 0);
+	file = kckpt_should_fail() ? ERR_PTR(-EMFILE) : filp_open(name, open_flags | O_NOFOLLOW, 0);
 	if (IS_ERR(file)) {
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "%s", name);
 		goto free_name;
 	}
 	/* Between the check and now it may have been exchanged. */
-	err = path_check_same(ctx, obj, &rec, &file->f_path, name, writable);
+	err = path_check_same(ctx, obj, &rec, &file->f_path, name, use);
 	if (err) {
 		fput(file);
 		file = ERR_PTR(err);
@@ -191,6 +219,11 @@ static struct file *path_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, c
 free_name:
 	kfree(name);
 	return file;
+}
+
+static struct file *path_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *rec)
+{
+	return kckpt_path_open(ctx, obj, rec->open_flags, rec->file_flags);
 }
 
 const struct kckpt_family_ops kckpt_path_ops = {

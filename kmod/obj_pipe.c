@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Anonymous pipes. Saved once however many open files there are on it; obj_file.c saves these. Bytes are copied, not
- * taken, so a job thawed after a failed dump still reads them.
+ * Pipes, anonymous or named (fifos). Saved once however many open files there are on it; obj_file.c saves these, and
+ * obj_path.c the path that each was opened by. Bytes are copied, not taken, so a job thawed after a failed dump still
+ * reads them.
  *
- * Refused: pipes that somebody outside the job has open, watch queues.
+ * Refused: pipes that somebody outside the job has open, at the dump or, if it has a name, at the restore; a name that
+ * was deleted; watch queues.
  * Not saved: who is charged for the ring (the restorer is), how the bytes were spread over its slots (packets are
  * kept), wake-up counters.
  */
@@ -13,10 +15,12 @@
 #include <linux/wait.h>
 #include <linux/pipe_fs_i.h>
 
+#include "compat/file.h"
 #include "family.h"
 #include "fault.h"
 #include "holders.h"
 #include "ksym.h"
+#include "obj_path.h"
 
 #define PIPE_RECORD	(1u << 20)	/* bytes in one record */
 #define PIPE_MAX_SLOTS (1u << 20)	/* 4 GiB, more than root can ask for */
@@ -28,12 +32,21 @@ static struct pipe_inode_info *pipe_of(const struct kckpt_object *obj)
 
 static bool pipe_claims(struct file *file)
 {
-	return file->f_op == kdata(pipefifo_fops) && file->f_path.mnt->mnt_flags & MNT_INTERNAL;
+	return file->f_op == kdata(pipefifo_fops);
 }
 
 static const void *pipe_key(struct file *file)
 {
 	return kcall(get_pipe_info)(file, false);
+}
+
+/* Until a writer comes, the reading end of a named pipe shows no POLLHUP although there is none. */
+static u32 pipe_file_flags(struct file *file)
+{
+	const struct pipe_inode_info *pipe = kcall(get_pipe_info)(file, false);
+
+	return !(file->f_mode & FMODE_WRITE) && !pipe->writers && kckpt_pipe_seen(file) == pipe->w_counter ?
+	       KCKPT_FILE_NO_WRITER : 0;
 }
 
 /* ---- dump ---- */
@@ -52,31 +65,17 @@ static bool pipe_match(struct file *file, const void *pipe)
 	return kcall(get_pipe_info)(file, false) == pipe;
 }
 
-/* Each open file on the pipe is one of ours, and each of those is held by us alone, as often as we have met it. */
-static bool pipe_counts_agree(struct kckpt_ctx *ctx, struct kckpt_object *obj)
-{
-	const struct kckpt_object *other;
-
-	if (READ_ONCE(pipe_of(obj)->files) != obj->seen)
-		return false;
-	kckpt_for_each_object(&ctx->objs, other) {
-		struct file *file = (struct file *)other->ptr;
-
-		if (other->family == KCKPT_F_file && pipe_match(file, pipe_of(obj)) &&
-		    file_count(file) > other->seen + 1)
-			return false;
-	}
-	return true;
-}
-
-/* Somebody may just be looking (/proc/PID/fd): look again, then name who holds it. */
+/*
+ * Is each open file on the pipe one of ours? That ours are held by us alone is seen to in obj_file.c. A count may be
+ * too high for a moment: look again, then name who holds it.
+ */
 static int pipe_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_where holder;
 	int i;
 
 	for (i = 0; i < 3; i++) {
-		if (pipe_counts_agree(ctx, obj))
+		if (READ_ONCE(pipe_of(obj)->files) == obj->seen)
 			return 0;
 		if (kckpt_find_holder(ctx, pipe_match, pipe_of(obj), &holder)) {
 			kckpt_fail(ctx, obj, KCKPT_E_PIPE_OUTSIDE, 0, "by pid %d (%s), fd %d", holder.pid,
@@ -85,7 +84,7 @@ static int pipe_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		}
 		msleep(1);
 	}
-	kckpt_fail(ctx, obj, KCKPT_E_PIPE_OUTSIDE, 0, "by the kernel or a message in flight");
+	kckpt_fail(ctx, obj, KCKPT_E_PIPE_OUTSIDE, 0, "by the kernel, a message in flight, or an open() that waits");
 	return 0;
 }
 
@@ -148,8 +147,10 @@ static int pipe_walk(struct pipe_bytes *bytes, struct pipe_inode_info *pipe, boo
 static int pipe_dump_locked(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct pipe_bytes *bytes)
 {
 	struct pipe_inode_info *pipe = pipe_of(obj);
-	struct kckpt_pipe_rec rec = { .max_usage = pipe->max_usage };
-
+	struct kckpt_pipe_rec rec = {
+		.max_usage = pipe->max_usage,
+		.path = kckpt_id_of(ctx, KCKPT_F_path, obj->file),
+	};
 	int err = pipe_walk(bytes, pipe, false);
 
 	if (err)
@@ -180,7 +181,10 @@ static int pipe_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return err;
 }
 
-/* ---- restore: the two files of a fresh pipe are kept to fill it; the job's own are opened on it ---- */
+/*
+ * ---- restore: the two files of a fresh pipe are kept to fill it, or one for both directions if it has a name. The
+ * job's own are opened on it meanwhile, so that none has to wait for its other end. ----
+ */
 
 static void pipe_release(struct kckpt_object *obj)
 {
@@ -193,6 +197,27 @@ static void pipe_release(struct kckpt_object *obj)
 static int pipe_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_pipe_rec *rec)
 {
 	return kckpt_rec_only(ctx, obj, KCKPT_K_pipe, rec, sizeof(*rec), NULL, 0, NULL);
+}
+
+static int pipe_in_use(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	return kckpt_fail(ctx, obj, KCKPT_E_PIPE_OUTSIDE, 0, "a named pipe that is in use already");
+}
+
+/* The bytes of others are not to be mixed with ours. */
+static int pipe_check_path(struct kckpt_ctx *ctx, struct kckpt_object *obj, u64 id)
+{
+	struct kckpt_object *path_obj = kckpt_ref(ctx, obj, id, KCKPT_F_path);
+	struct path path;
+
+	if (!path_obj)
+		return -EBADMSG;
+	if (kckpt_path_find(ctx, path_obj, &path))
+		return 0;
+	if (S_ISFIFO(d_inode(path.dentry)->i_mode) && READ_ONCE(d_inode(path.dentry)->i_pipe))
+		pipe_in_use(ctx, obj);
+	path_put(&path);
+	return 0;
 }
 
 static int pipe_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -218,7 +243,7 @@ static int pipe_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	}
 	if (!pipe.max_usage || pipe.max_usage > PIPE_MAX_SLOTS || slots > pipe.max_usage || nr != pipe.nr_data)
 		return kckpt_bad_image(ctx, obj, "pipe");
-	return 0;
+	return pipe.path ? pipe_check_path(ctx, obj, pipe.path) : 0;
 }
 
 /* A packet that follows must not be merged into these bytes, which may have been spliced and not merge at all. */
@@ -251,47 +276,90 @@ static int pipe_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct fil
 	return 0;
 }
 
-static int pipe_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+static int pipe_make_unnamed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct file *ends[2];
-	struct kckpt_pipe_rec rec;
-	long size;
-	int err = pipe_rec(ctx, obj, &rec);
+	int err = kckpt_should_fail() ? -ENFILE : kcall(create_pipe_files)(ends, 0);
 
-	if (err)
-		return err;
-	err = kckpt_should_fail() ? -ENFILE : kcall(create_pipe_files)(ends, 0);
 	if (err)
 		return kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "pipe");
 	obj->made = ends[0];
 	obj->made2 = ends[1];
-	size = kckpt_should_fail() ? -EPERM : kcall(pipe_fcntl)(ends[1], F_SETPIPE_SZ, rec.max_usage * PAGE_SIZE);
+	return 0;
+}
+
+/* For both directions, which waits for nobody. */
+static int pipe_make_named(struct kckpt_ctx *ctx, struct kckpt_object *obj, u64 id)
+{
+	struct file *file = kckpt_path_open(ctx, kckpt_objtab_get(&ctx->objs, id), O_RDWR | O_NONBLOCK, 0);
+	struct pipe_inode_info *pipe;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	obj->made = file;
+	pipe = kcall(get_pipe_info)(file, false);
+	if (!pipe)
+		return kckpt_fail(ctx, obj, KCKPT_E_FILE_CHANGED, 0, "it is no named pipe any more");
+	return READ_ONCE(pipe->files) == 1 ? 0 : pipe_in_use(ctx, obj);
+}
+
+static int pipe_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct kckpt_pipe_rec rec;
+	struct file *end;
+	long size;
+	int err = pipe_rec(ctx, obj, &rec) ?:
+		  (rec.path ? pipe_make_named(ctx, obj, rec.path) : pipe_make_unnamed(ctx, obj));
+
+	if (err)
+		return err;
+	end = obj->made2 ?: obj->made;
+	size = kckpt_should_fail() ? -EPERM : kcall(pipe_fcntl)(end, F_SETPIPE_SZ, rec.max_usage * PAGE_SIZE);
 	if (size < rec.max_usage * PAGE_SIZE)
 		return kckpt_fail(ctx, obj, KCKPT_E_CREATE, size < 0 ? size : -EPERM, "pipe of %u pages",
 				  rec.max_usage);
-	return pipe_fill(ctx, obj, ends[1]);
+	return pipe_fill(ctx, obj, end);
+}
+
+/* Packets are O_DIRECT, which opening takes for direct I/O; obj_file.c sets it. */
+static struct file *pipe_open_end(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *rec)
+{
+	u32 flags = rec->open_flags & ~O_DIRECT;
+	struct file *file;
+
+	if (rec->via)
+		return kckpt_path_open(ctx, kckpt_objtab_get(&ctx->objs, rec->via), flags, rec->file_flags);
+	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) :
+				     dentry_open(&((struct file *)obj->made)->f_path, flags, current_cred());
+	if (IS_ERR(file))
+		kckpt_fail(ctx, obj, KCKPT_E_CREATE, PTR_ERR(file), "end of a pipe");
+	return file;
 }
 
 static struct file *pipe_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *rec)
 {
+	struct pipe_inode_info *pipe;
 	struct file *file;
 	int err = kckpt_make(ctx, obj);
 
 	if (err)
 		return ERR_PTR(err);
-	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) :
-				     dentry_open(&((struct file *)obj->made)->f_path, rec->open_flags & ~O_DIRECT,
-						 current_cred());
+	file = pipe_open_end(ctx, obj, rec);
 	if (IS_ERR(file))
-		kckpt_fail(ctx, obj, KCKPT_E_CREATE, PTR_ERR(file), "end of a pipe");
-	else
-		file->f_flags |= rec->open_flags & O_DIRECT;	/* packets; opening takes it for direct I/O */
+		return file;
+	pipe = kcall(get_pipe_info)(obj->made, false);
+	if (kcall(get_pipe_info)(file, false) != pipe) {
+		fput(file);
+		return ERR_PTR(kckpt_fail(ctx, obj, KCKPT_E_FILE_CHANGED, 0, "it is another pipe"));
+	}
+	if (rec->file_flags & KCKPT_FILE_NO_WRITER)
+		kckpt_pipe_seen(file) = pipe->w_counter;
 	return file;
 }
 
 const struct kckpt_family_ops kckpt_pipe_ops = {
-	.name = "pipe",
-	.claims = pipe_claims, .key = pipe_key,
+	.name = "pipe", .outside = KCKPT_E_PIPE_OUTSIDE, .named = true,
+	.claims = pipe_claims, .key = pipe_key, .file_flags = pipe_file_flags,
 	.collect = pipe_collect, .closed = pipe_closed, .dump = pipe_dump,
 	.check = pipe_check, .restore = pipe_restore, .open = pipe_open,
 	.release = pipe_release,

@@ -42,6 +42,7 @@ struct kckpt_object {
 	/* dump */
 	const void *ptr;
 	struct kckpt_stillness still;	/* of a task */
+	struct file *file;		/* of what files are open on: the first of them, held by its own object */
 	struct rhash_head hash;
 
 	/* restore */

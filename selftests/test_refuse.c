@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/io.h>
 #include <sys/ioctl.h>
@@ -89,13 +88,6 @@ static bool open_epoll(void)
 	return (fd = epoll_create1(0)) >= 0 && !pipe(ends) && !epoll_ctl(fd, EPOLL_CTL_ADD, ends[0], &event);
 }
 
-static bool counts_on(void)
-{
-	uint64_t n;
-
-	return read(fd, &n, 8) == 8 && n == 3;
-}
-
 static bool open_timerfd(void)
 {
 	struct itimerspec spec = { .it_value.tv_sec = 1000 };
@@ -120,11 +112,6 @@ static bool pair_talks(void)
 	return read(pair[1], &c, 1) == 1 && c == 'x';
 }
 
-static bool open_fifo(void)
-{
-	return !mkfifo(test_path("fifo"), 0600) && (fd = open(test_path("fifo"), O_RDWR)) >= 0;
-}
-
 static bool open_uring(void)
 {
 	struct io_uring_params params = {};
@@ -132,7 +119,6 @@ static bool open_uring(void)
 	return (fd = syscall(SYS_io_uring_setup, 4, &params)) >= 0;
 }
 
-REFUSED(eventfd, FILE_KIND, (fd = eventfd(3, 0)) >= 0, counts_on())
 REFUSED(epoll, FILE_KIND, open_epoll(), is_open())
 REFUSED(timerfd, FILE_KIND, open_timerfd(), is_open())
 REFUSED(signalfd, FILE_KIND, open_signalfd(), is_open())
@@ -140,10 +126,8 @@ REFUSED(inotify, FILE_KIND, (fd = inotify_init1(0)) >= 0, is_open())
 REFUSED(pidfd, FILE_KIND, (fd = syscall(SYS_pidfd_open, getpid(), 0)) >= 0, is_open())
 REFUSED(unix_socket, FILE_KIND, !socketpair(AF_UNIX, SOCK_STREAM, 0, pair) && write(pair[0], "x", 1) == 1, pair_talks())
 REFUSED(udp_socket, FILE_KIND, (fd = socket(AF_INET, SOCK_DGRAM, 0)) >= 0, is_open())
-REFUSED(fifo, FILE_KIND, open_fifo(), is_open())
 REFUSED(terminal, FILE_KIND, (fd = open("/dev/ptmx", O_RDWR | O_NOCTTY)) >= 0, is_open())
 REFUSED_IF(io_uring, FILE_KIND, open_uring(), is_open())
-REFUSED(memfd, FILE_KIND, (fd = memfd_create("x", 0)) >= 0 && !ftruncate(fd, 100), is_open())
 REFUSED(device, FILE_KIND, (fd = open("/dev/kmsg", O_RDONLY)) >= 0, is_open())
 /* It will not be there when it is looked for: that process is not, yet. */
 REFUSED(own_proc_file, FILE_KIND, (fd = open("/proc/self/status", O_RDONLY)) >= 0, is_open())
@@ -218,16 +202,6 @@ static bool got(void *at)
 	return true;
 }
 
-static bool map_memfd(int flags)
-{
-	bool done;
-
-	fd = memfd_create("x", 0);
-	done = !ftruncate(fd, PAGE) && got(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, flags, fd, 0));
-	close(fd);
-	return done;
-}
-
 static bool map_sysv(void)
 {
 	int id = shmget(IPC_PRIVATE, PAGE, 0600);
@@ -275,8 +249,6 @@ static bool set_ldt(void)
 	return !syscall(SYS_modify_ldt, 1, &desc, sizeof(desc));
 }
 
-REFUSED(mapped_memfd, VMA_KIND, map_memfd(MAP_SHARED), keeps_area())
-REFUSED(privately_mapped_memfd, VMA_KIND, map_memfd(MAP_PRIVATE), keeps_area())
 REFUSED(sysv_memory, VMA_KIND, map_sysv(), keeps_area())
 REFUSED_IF(huge_tlb_memory, VMA_KIND, map_huge(), keeps_area())
 REFUSED_IF(aio, VMA_KIND, map_aio(), true)
@@ -551,7 +523,7 @@ static int many_reasons(void)
 	clockid_t clock;
 	timer_t timer;
 
-	JOB_SETUP(eventfd(0, 0) >= 0 && undo_semaphore() && !clock_getcpuclockid(getppid(), &clock));
+	JOB_SETUP(open("/dev/kmsg", O_RDONLY) >= 0 && undo_semaphore() && !clock_getcpuclockid(getppid(), &clock));
 	JOB_SETUP(!timer_create(clock, &(struct sigevent){ .sigev_notify = SIGEV_NONE }, &timer));
 	job_roundtrip();
 	return 0;

@@ -131,9 +131,11 @@ enum kckpt_restart {
 #define KCKPT_VMA_MERGEABLE	(1u << 13)
 #define KCKPT_VMA_VVAR		(1u << 14)	/* data pages of the vdso: come with it */
 #define KCKPT_VMA_VDSO		(1u << 15)
+#define KCKPT_VMA_SEALED	(1u << 20)	/* shared, but never to be written: mapped under F_SEAL_FUTURE_WRITE */
 
 /* shmem.shmem_flags */
 #define KCKPT_SHMEM_NORESERVE	(1u << 0)	/* charged page by page, not at once */
+#define KCKPT_SHMEM_MEMFD	(1u << 1)	/* made by memfd_create(); the name as given there */
 
 /* timers.timers_flags */
 #define KCKPT_TIMERS_REAL	(1u << 0)	/* ITIMER_REAL is armed */
@@ -153,5 +155,7 @@ enum kckpt_restart {
 #define KCKPT_FILE_INHERIT	(1u << 0)	/* handed over by --inherit-fd */
 #define KCKPT_FILE_READ		(1u << 1)
 #define KCKPT_FILE_WRITE	(1u << 2)
+#define KCKPT_FILE_NO_WRITER	(1u << 3)	/* end of a named pipe that no writer has come to: no POLLHUP yet */
+#define KCKPT_FILE_FIRST	(1u << 4)	/* of memory: came with it, was not opened later */
 
 #endif /* KCKPT_IMAGE_H */

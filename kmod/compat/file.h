@@ -26,21 +26,39 @@ static inline const struct path *kckpt_file_path(const struct file *file)
 #endif
 
 /*
- * kckpt_file_has_owner() - F_SETOWN or F_SETSIG was used. The owner is allocated apart since 1934b212615d ("file:
- * reclaim 24 bytes from f_owner") (v6.12).
+ * kckpt_file_owner() - who gets SIGIO, may be NULL; kckpt_file_owner_alloc() - there is one afterwards. Allocated apart
+ * since 1934b212615d ("file: reclaim 24 bytes from f_owner") (v6.12).
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
-static inline bool kckpt_file_has_owner(const struct file *file)
+static inline struct fown_struct *kckpt_file_owner(struct file *file)
 {
-	const struct fown_struct *owner = file_f_owner(file);
+	return file_f_owner(file);
+}
 
-	return owner && (owner->pid || owner->signum);
+static inline int kckpt_file_owner_alloc(struct file *file)
+{
+	return file_f_owner_allocate(file);
 }
 #else
-static inline bool kckpt_file_has_owner(const struct file *file)
+static inline struct fown_struct *kckpt_file_owner(struct file *file)
 {
-	return file->f_owner.pid || file->f_owner.signum;
+	return &file->f_owner;
 }
+
+static inline int kckpt_file_owner_alloc(struct file *file)
+{
+	return 0;
+}
+#endif
+
+/*
+ * kckpt_pipe_seen() - a field of a reading end of a named pipe: how many writers had come when it was opened.
+ * f_version until 11068e0b64cb ("fs: remove f_version") (v6.12).
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#define kckpt_pipe_seen(file) ((file)->f_pipe)
+#else
+#define kckpt_pipe_seen(file) ((file)->f_version)
 #endif
 
 /* kckpt_lock_is() - does a lock or lease belong to @file? Their common part became a struct of its own in v6.9. */

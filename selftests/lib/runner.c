@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -25,7 +26,18 @@ static bool set_timers(void)
 	       !timer_settime(timer[1], 0, &later, NULL) && !setitimer(ITIMER_PROF, &cpu, NULL);
 }
 
-/* With a few pages, a pipe, a file, timers: so that its image has something of everything. */
+/* Memory with a seal, a counter, and a pipe that signals. */
+static bool open_some(const int *ends)
+{
+	int fd = memfd_create("some", MFD_ALLOW_SEALING);
+
+	return fd >= 0 && write(fd, "text", 4) == 4 && !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) &&
+	       mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED && eventfd(5, 0) >= 0 &&
+	       !fcntl(ends[0], F_SETOWN, getpid()) && !fcntl(ends[0], F_SETSIG, SIGURG) &&
+	       !fcntl(ends[0], F_SETFL, O_ASYNC);
+}
+
+/* With a few pages, open files of several kinds, timers: so that its image has something of everything. */
 static int count(void)
 {
 	const char *data = test_path(format("data.%d", getpid()));
@@ -36,6 +48,7 @@ static int count(void)
 	JOB_SETUP(!pipe(ends) && write(ends[1], "unread", 6) == 6);
 	JOB_SETUP(write_file(data, "data") && open(data, O_RDONLY) >= 0);
 	JOB_SETUP(set_timers());
+	JOB_SETUP(open_some(ends));
 	for (;;) {
 		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
 		usleep(1000);
