@@ -60,9 +60,7 @@ int do_timer_settime(timer_t timer_id, int tmr_flags, struct itimerspec64 *new_s
 int do_setitimer(int which, struct itimerspec64 *value, struct itimerspec64 *ovalue);
 typedef long kckpt_syscall_t(const struct pt_regs *regs);
 kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_sys_membarrier,
-	__x64_sys_set_robust_list, __x64_sys_prctl, __x64_sys_mlockall;
-kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_sys_setpgid, __x64_sys_membarrier,
-	__x64_sys_set_robust_list, __x64_sys_eventfd2;
+	__x64_sys_set_robust_list, __x64_sys_prctl, __x64_sys_mlockall, __x64_sys_eventfd2;
 
 /* X(name, family, why): functions, called with kcall(name)(...). A missing one disables its family. */
 #define KCKPT_KSYM_CALLS(X)									\
@@ -129,7 +127,7 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(do_setitimer,		timer,	"arm an interval timer")				\
 	X(send_sigqueue,	timer,	"queue the signal of a POSIX timer again")		\
 	X(task_cputime,		timer,	"read the CPU time of a thread")			\
-	X(thread_group_cputime,	timer,	"read the CPU time of a process")
+	X(thread_group_cputime,	timer,	"read the CPU time of a process")			\
 	X(__x64_sys_eventfd2,	eventfd, "make an event counter")				\
 	X(memfd_fcntl,		shmem,	"seal memory")
 
