@@ -218,7 +218,9 @@ TEST(ImageReader, RefusesOtherFormats)
 
 TEST(SizeRule, AShortRecordReadsAsZeros)
 {
-	struct kckpt_pipe_rec ring = {16, 3};
+	struct kckpt_pipe_rec ring = {};
+	ring.max_usage = 16;
+	ring.nr_data = 3;
 	ImageBuilder builder;
 	builder.raw_record(KCKPT_F_pipe, KCKPT_K_pipe, 1, std::as_bytes(std::span(&ring, 1)).first(4));
 	const Result<struct kckpt_pipe_rec> read = read_one<struct kckpt_pipe_rec>(builder.end_records().finish());
