@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A session of /dev/kckpt: one dump or one restore. <kckpt/uapi.h> tells the order of the requests. */
+/* A session of libkckpt, with its errors as ours. <kckpt/uapi.h> tells the order of the requests. */
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "lib/fd.hh"
+#include <kckpt/kckpt.h>
+
 #include "lib/result.hh"
 
 namespace kckpt
@@ -47,12 +49,17 @@ public:
 	Error explain(Error error);
 
 private:
-	explicit Device(Fd fd) : fd_(std::move(fd)) {}
-	Result<> request(unsigned long number, void *argument, const char *name);
+	struct Close {
+		void operator()(struct kckpt_session *session) const { kckpt_session_close(session); }
+	};
+
+	explicit Device(struct kckpt_session *session) : session_(session) {}
 	Error report();
 	Error failed(int err, std::string what);
+	Result<> done(int err, const char *what);
+	Result<size_t> moved(ssize_t bytes, const char *what);
 
-	Fd fd_;
+	std::unique_ptr<struct kckpt_session, Close> session_;
 };
 
 /* The name of a descriptor handed over is its number in decimal. */
