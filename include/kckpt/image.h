@@ -120,7 +120,7 @@ enum kckpt_restart {
 #define KCKPT_SHMEM_NORESERVE	(1u << 0)	/* charged page by page, not at once */
 
 /* file.file_flags */
-#define KCKPT_FILE_INHERIT	(1u << 0)	/* handed over by --inherit-fd */
+#define KCKPT_FILE_INHERIT	(1u << 0)	/* of the outside: handed over */
 #define KCKPT_FILE_READ		(1u << 1)
 #define KCKPT_FILE_WRITE	(1u << 2)
 

@@ -58,7 +58,7 @@
  * Growth. The structs of <kckpt/uapi.h> may grow at their ends. So functions take the size of the caller's own, as the
  * kernel does: sizeof(*request), always, with every field that is not used set to zero. A program built with an older
  * header works with a newer library and module; one with a newer header works with an older one as long as what is
- * new is zero, else it gets -E2BIG. Elements of arrays (kckpt_error, kckpt_inherit, kckpt_family_info) do not grow.
+ * new is zero, else it gets -E2BIG. Elements of arrays (kckpt_error, kckpt_inherit, ...) do not grow.
  */
 #ifndef KCKPT_KCKPT_H
 #define KCKPT_KCKPT_H
@@ -169,6 +169,26 @@ int kckpt_session_instantiate(struct kckpt_session *session, struct kckpt_instan
 
 /* kckpt_session_commit() - the last checks, and then the tasks run. */
 int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commit *request, size_t size);
+
+/* ---- what belongs to the outside: the words of --inherit-fd and --external ---- */
+
+/*
+ * kckpt_inherit_parse() - "NAME=N", or "N" for "N=N": descriptor N of the job's root (dump) or of the caller (restore)
+ * is called NAME in the image.
+ *
+ * kckpt_external_parse() - for a dump, "KIND:ID=NAME" or "KIND:ID" for "KIND:ID=KIND:ID": pipe:INODE, socket:INODE,
+ * file:PATH, dev:PATH (a character device), tty (the job's controlling terminal, without ID). PATH is looked up now.
+ *
+ * kckpt_external_open() - for a restore: the file:PATH, dev:PATH, or tty (of the caller) that takes the place of NAME.
+ * @inherit->fd is the caller's to close when the tasks have been made. -EOPNOTSUPP for pipes and sockets, of which a
+ * descriptor must be handed over.
+ *
+ * A NAME has 1 to 55 bytes and no '='; it is what follows the last one. -EINVAL or -ENAMETOOLONG: not of this grammar;
+ * -ENODEV: PATH is no character device; -ENOTTY, -ENXIO: the caller has no terminal; else an errno of stat() or open().
+ */
+int kckpt_inherit_parse(const char *text, struct kckpt_inherit *inherit);
+int kckpt_external_parse(const char *text, struct kckpt_external *external);
+int kckpt_external_open(const char *text, struct kckpt_inherit *inherit);
 
 /* ---- words ---- */
 

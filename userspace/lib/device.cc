@@ -125,12 +125,15 @@ Result<> Device::freeze(struct kckpt_freeze request)
 	return done(kckpt_session_freeze(session_.get(), &request, sizeof(request)), "FREEZE");
 }
 
-Result<struct kckpt_capture> Device::capture(uint32_t flags, std::span<const struct kckpt_inherit> inherit)
+Result<struct kckpt_capture> Device::capture(uint32_t flags, std::span<const struct kckpt_inherit> inherit,
+					     std::span<const struct kckpt_external> external)
 {
 	struct kckpt_capture request = {};
 	request.flags = flags;
 	request.nr_inherit = static_cast<uint32_t>(inherit.size());
 	request.inherit = pointer(inherit.data());
+	request.nr_external = static_cast<uint32_t>(external.size());
+	request.external = pointer(external.data());
 	if (Result<> captured = done(kckpt_session_capture(session_.get(), &request, sizeof(request)), "CAPTURE");
 	    !captured)
 		return pass(captured);
@@ -188,18 +191,6 @@ Result<struct kckpt_stats> Device::stats()
 	if (Result<> told = done(kckpt_session_stats(session_.get(), &stats, sizeof(stats)), "STATS"); !told)
 		return pass(told);
 	return stats;
-}
-
-std::vector<struct kckpt_inherit> inherit_list(std::span<const int> fds)
-{
-	std::vector<struct kckpt_inherit> list;
-	for (const int fd : fds) {
-		struct kckpt_inherit one = {};
-		one.fd = fd;
-		fmt::format_to_n(one.name, sizeof(one.name) - 1, "{}", fd);
-		list.push_back(one);
-	}
-	return list;
 }
 
 } // namespace kckpt

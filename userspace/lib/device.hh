@@ -32,7 +32,8 @@ public:
 	Result<ModuleInfo> info();
 
 	Result<> freeze(struct kckpt_freeze request);
-	Result<struct kckpt_capture> capture(uint32_t flags, std::span<const struct kckpt_inherit> inherit);
+	Result<struct kckpt_capture> capture(uint32_t flags, std::span<const struct kckpt_inherit> inherit,
+					     std::span<const struct kckpt_external> external);
 	Result<size_t> read(std::span<std::byte> out); /* 0: the image is complete */
 	Result<> thaw();
 	Result<> kill();
@@ -61,8 +62,5 @@ private:
 
 	std::unique_ptr<struct kckpt_session, Close> session_;
 };
-
-/* The name of a descriptor handed over is its number in decimal. */
-std::vector<struct kckpt_inherit> inherit_list(std::span<const int> fds);
 
 } // namespace kckpt

@@ -3,6 +3,7 @@
 #include <kckpt/kckpt.h> /* first: it must not need anything else */
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -178,6 +179,118 @@ TEST(Libkckpt, AdoptLeavesTheDescriptorWhenItFails)
 	EXPECT_EQ(session, nullptr);
 	EXPECT_EQ(close(fd), 0);
 	EXPECT_EQ(kckpt_session_adopt(fd, &session), -EBADF);
+}
+
+/* ---- --inherit-fd and --external ---- */
+
+TEST(Grammar, Inherit)
+{
+	const auto parsed = [](const char *text) -> std::string {
+		struct kckpt_inherit inherit;
+		const int err = kckpt_inherit_parse(text, &inherit);
+		return err ? std::to_string(err) : std::string(inherit.name) + " is " + std::to_string(inherit.fd);
+	};
+	const std::string invalid = std::to_string(-EINVAL);
+	EXPECT_EQ(parsed("5"), "5 is 5");
+	EXPECT_EQ(parsed("007"), "7 is 7");
+	EXPECT_EQ(parsed("log=5"), "log is 5");
+	EXPECT_EQ(parsed("5=7"), "5 is 7");
+	EXPECT_EQ(parsed("file:/var/log/a b=0"), "file:/var/log/a b is 0");
+	EXPECT_EQ(parsed("x=2147483647"), "x is 2147483647");
+	EXPECT_EQ(parsed((std::string(55, 'x') + "=1").c_str()), std::string(55, 'x') + " is 1");
+	EXPECT_EQ(parsed((std::string(56, 'x') + "=1").c_str()), std::to_string(-ENAMETOOLONG));
+	for (const char *text : {"", "=", "x", "x=", "=5", "-1", "+1", " 1", "1 ", "0x1", "x=y", "a=b=5", "2147483648",
+				 "99999999999999999999999", "x=-1"})
+		EXPECT_EQ(parsed(text), invalid) << text;
+}
+
+namespace
+{
+
+std::string parsed(const std::string &text)
+{
+	struct kckpt_external external;
+	const int err = kckpt_external_parse(text.c_str(), &external);
+	EXPECT_EQ(external.reserved, 0u);
+	return err ? std::to_string(err)
+		   : std::to_string(external.kind) + ":" + std::to_string(external.ino) + " " + external.name;
+}
+
+} // namespace
+
+TEST(Grammar, External)
+{
+	EXPECT_EQ(parsed("pipe:123"), "1:123 pipe:123");
+	EXPECT_EQ(parsed("pipe:[0123]"), "1:123 pipe:123");
+	EXPECT_EQ(parsed("pipe:[123]=log"), "1:123 log");
+	EXPECT_EQ(parsed("socket:18446744073709551615=a b/c:d"), "2:18446744073709551615 a b/c:d");
+	EXPECT_EQ(parsed("tty"), "5:0 tty");
+	EXPECT_EQ(parsed("tty=console"), "5:0 console");
+	EXPECT_EQ(parsed("tty=" + std::string(55, 'x')), "5:0 " + std::string(55, 'x'));
+	EXPECT_EQ(parsed("tty=" + std::string(56, 'x')), std::to_string(-ENAMETOOLONG));
+	EXPECT_EQ(parsed("file:/" + std::string(60, 'x')), std::to_string(-ENAMETOOLONG));
+	for (const char *text : {"", "=", "pipe", "pipe:", "pipe:=x", "pipe:x", "pipe:[]", "pipe:[1", "pipe:-1",
+				 "pipe:1=", "socket:18446744073709551616", "file:", "file:=x", "tty:", "tty:0", "ttyS0",
+				 "Tty", "dir:/", "pipe:1=a=b"})
+		EXPECT_EQ(parsed(text), std::to_string(-EINVAL)) << text;
+}
+
+TEST(Grammar, ExternalsThatHaveAPath)
+{
+	struct kckpt_external external;
+	struct stat null, self;
+	ASSERT_EQ(stat("/dev/null", &null), 0);
+	ASSERT_EQ(stat("/proc/self/exe", &self), 0);
+
+	ASSERT_EQ(kckpt_external_parse("dev:/dev/null", &external), 0);
+	EXPECT_EQ(external.kind, uint32_t(KCKPT_EXTERNAL_DEV));
+	EXPECT_EQ(external.dev, null.st_rdev);
+	EXPECT_EQ(external.ino, 0u);
+	EXPECT_STREQ(external.name, "dev:/dev/null");
+	ASSERT_EQ(kckpt_external_parse("file:/proc/self/exe=me", &external), 0);
+	EXPECT_EQ(external.dev, self.st_dev);
+	EXPECT_EQ(external.ino, self.st_ino);
+	EXPECT_STREQ(external.name, "me");
+
+	EXPECT_EQ(parsed("file:/no/such"), std::to_string(-ENOENT));
+	EXPECT_EQ(parsed("dev:/etc/passwd"), std::to_string(-ENODEV));
+	EXPECT_EQ(parsed("file:/dev/null/x=y"), std::to_string(-ENOTDIR));
+}
+
+/* What follows the last '=' is the name, so that a path may have one, too. */
+TEST(Grammar, PathsWithEqualsSigns)
+{
+	char path[] = "/tmp/kckpt=test.XXXXXX";
+	const int fd = mkstemp(path);
+	ASSERT_GE(fd, 0);
+	struct kckpt_external external;
+	EXPECT_EQ(kckpt_external_parse(("file:" + std::string(path) + "=log").c_str(), &external), 0);
+	EXPECT_STREQ(external.name, "log");
+	EXPECT_EQ(kckpt_external_parse(("file:" + std::string(path)).c_str(), &external), -ENOENT);
+	unlink(path);
+	close(fd);
+}
+
+TEST(Grammar, Replacements)
+{
+	struct kckpt_inherit inherit;
+	ASSERT_EQ(kckpt_external_open("file:/etc/passwd=users", &inherit), 0);
+	EXPECT_STREQ(inherit.name, "users");
+	EXPECT_TRUE(fcntl(inherit.fd, F_GETFL) & O_PATH);
+	EXPECT_TRUE(fcntl(inherit.fd, F_GETFD) & FD_CLOEXEC);
+	close(inherit.fd);
+	ASSERT_EQ(kckpt_external_open("dev:/dev/null", &inherit), 0);
+	EXPECT_STREQ(inherit.name, "dev:/dev/null");
+	close(inherit.fd);
+	EXPECT_EQ(kckpt_external_open("dev:/etc/passwd", &inherit), -ENODEV);
+	EXPECT_EQ(inherit.fd, -1);
+	EXPECT_EQ(kckpt_external_open("file:/no/such", &inherit), -ENOENT);
+	EXPECT_EQ(kckpt_external_open("pipe:1", &inherit), -EOPNOTSUPP);
+	EXPECT_EQ(kckpt_external_open("socket:1", &inherit), -EOPNOTSUPP);
+	EXPECT_EQ(kckpt_external_open("frob", &inherit), -EINVAL);
+	EXPECT_EQ(kckpt_external_open(nullptr, &inherit), -EINVAL);
+	EXPECT_EQ(kckpt_external_parse(nullptr, nullptr), -EINVAL);
+	EXPECT_EQ(kckpt_inherit_parse("1", nullptr), -EINVAL);
 }
 
 } // namespace kckpt
