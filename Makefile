@@ -75,6 +75,22 @@ build/selftests/%: selftests/%.c $(TEST_LIB) $(wildcard include/kckpt/*) | deps
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -o $@ $< $(filter %.c,$(TEST_LIB)) $(TEST_LDLIBS)
 
+# What uses libkckpt.so as others do: its test, and the example.
+LIBKCKPT := build/userspace/libkckpt.so
+LIBKCKPT_LDLIBS := -Lbuild/userspace -lkckpt -Wl,-rpath,$(CURDIR)/build/userspace
+
+$(LIBKCKPT): $(wildcard userspace/libkckpt/* include/kckpt/*) | userspace
+	@touch $@
+
+build/selftests/test_lib: TEST_LDLIBS += $(LIBKCKPT_LDLIBS)
+build/selftests/test_lib: $(LIBKCKPT)
+
+EXAMPLES := $(patsubst docs/examples/%.c,build/examples/%,$(wildcard docs/examples/*.c))
+
+build/examples/%: docs/examples/%.c $(LIBKCKPT) | deps
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O2 -g -Wall -Wextra -Wpedantic -Werror -Iinclude -o $@ $< $(LIBKCKPT_LDLIBS)
+
 #
 # Test
 #
@@ -84,12 +100,12 @@ unit: userspace
 	-@ctest --test-dir build/userspace --output-on-failure --output-junit $(CURDIR)/$(RESULTS)/unit.xml
 
 .PHONY: check
-check: unit module $(TEST_PROGRAMS) ## all tests: unit tests, then those in VMs; the last line tells the result
+check: unit module $(TEST_PROGRAMS) $(EXAMPLES) ## all tests: unit tests, then those in VMs; the last line tells the result
 	@TIER=$(TIER) selftests/vm/run-tests $(RESULTS) $(KERNELS)
 	@selftests/summary $(RESULTS) unit $(KERNELS)
 
 .PHONY: vmtest
-vmtest: module-$(KERNEL) userspace $(TEST_PROGRAMS) ## the tests in one VM; TESTS='pipe mm' for some families only
+vmtest: module-$(KERNEL) userspace $(TEST_PROGRAMS) $(EXAMPLES) ## the tests in one VM; TESTS='pipe mm' for some families only
 	@TIER=$(TIER) TESTS='$(TESTS)' selftests/vm/run-tests $(RESULTS) $(KERNEL)
 	@selftests/summary $(RESULTS) $(KERNEL)
 
@@ -126,10 +142,10 @@ endef
 
 .PHONY: install
 install: FAULTS := 0
-install: userspace | build/include ## the tool, man pages, headers; the module's sources for DKMS, and the module if it can be built
+install: userspace | build/include ## the tool, library, man pages, headers; the module's sources for DKMS, and the module if it can be built
 	DESTDIR=$(DESTDIR) cmake --install build/userspace --prefix $(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/include $(SOURCES)
-	cp -r include/kckpt $(DESTDIR)$(PREFIX)/include/
+	[ -n "$(DESTDIR)" ] || ldconfig
+	install -d $(SOURCES)
 	cp -r kmod include $(SOURCES)/
 	$(file >build/dkms.conf,$(DKMS_CONF))
 	install -m 644 build/dkms.conf $(SOURCES)/

@@ -108,6 +108,7 @@ static int capture_check_inherit(struct kckpt_ctx *ctx)
 	for (i = 0; i < ctx->nr_inherit; i++)
 		if (!ctx->inherit_files[i])
 			kckpt_fail(ctx, NULL, KCKPT_E_INHERIT_UNUSED, 0, "descriptor %d", ctx->inherit[i].fd);
+	kckpt_outside_check_used(ctx);
 	return 0;
 }
 

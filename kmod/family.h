@@ -13,6 +13,7 @@
 #include <kckpt/uapi.h>
 
 #include "objtab.h"
+#include "outside.h"
 #include "pages.h"
 #include "recbuf.h"
 
@@ -29,6 +30,7 @@ struct kckpt_ctx {
 	struct kckpt_inherit *inherit;	/* descriptors of the outside */
 	u32 nr_inherit;
 	struct file **inherit_files;	/* dump: the job's file; restore: the caller's */
+	struct kckpt_outside outside;
 
 	unsigned long progress;		/* jiffies of the last request, byte or object; for the watchdog */
 

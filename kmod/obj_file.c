@@ -3,7 +3,7 @@
  * Open file descriptions (struct file): flags, offset, and what they refer to, an object of the family that claims the
  * file. Saved once however many descriptors, tasks and areas have it.
  *
- * A file that was named with --inherit-fd is not described; the restorer hands over another in its place.
+ * A file that belongs to the outside is not described; the restorer hands over another in its place (outside.c).
  *
  * Refused: kinds that no family claims, signal owners (F_SETOWN) outside the job, leases and locks.
  * Not saved: the credentials it was opened with (the restorer's), readahead state and fadvise() hints, errors of
@@ -46,16 +46,6 @@ static void file_release(struct kckpt_object *obj)
 struct kckpt_object *kckpt_intern_file(struct kckpt_ctx *ctx, struct file *file, const struct kckpt_where *where)
 {
 	return kckpt_intern(ctx, KCKPT_F_file, file, where);
-}
-
-static const struct kckpt_inherit *file_inherited(const struct kckpt_ctx *ctx, const struct file *file)
-{
-	u32 i;
-
-	for (i = 0; i < ctx->nr_inherit; i++)
-		if (ctx->inherit_files[i] == file)
-			return &ctx->inherit[i];
-	return NULL;
 }
 
 static bool file_has_lock(const struct file *file)
@@ -114,9 +104,10 @@ static int file_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	struct kckpt_object *target;
 	const char *unsupported;
 	u32 family;
+	int outside = kckpt_outside_claims(ctx, obj);
 
-	if (file_inherited(ctx, file))
-		return 0;
+	if (outside)
+		return min(outside, 0);
 	unsupported = file_unsupported(file);
 	if (unsupported)
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "%s on %pD4", unsupported, file);
@@ -167,7 +158,7 @@ static int file_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	const char *unsupported;
 	u32 family;
 
-	if (file_inherited(ctx, file))
+	if (kckpt_outside_has(ctx, file))
 		return 0;
 	unsupported = kckpt_fowner_unsupported(ctx, file);
 	if (unsupported)
@@ -181,7 +172,6 @@ static int file_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct file *file = (struct file *)obj->ptr;
-	const struct kckpt_inherit *in = file_inherited(ctx, file);
 	const struct kckpt_family_ops *ops;
 	struct kckpt_file_rec rec = {
 		.open_flags = file->f_flags & FILE_FLAGS,
@@ -190,9 +180,10 @@ static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	};
 	u32 family;
 
-	if (in) {
+	if (kckpt_outside_has(ctx, file)) {
 		rec.file_flags |= KCKPT_FILE_INHERIT;
-		strscpy_pad(rec.inherit, in->name, sizeof(rec.inherit));
+		kckpt_outside_name(ctx, obj, rec.inherit, sizeof(rec.inherit));
+		rec.pos = S_ISREG(file_inode(file)->i_mode) ? file->f_pos : 0;
 	} else {
 		family = kckpt_family_of_file(file);
 		rec.target = family ? kckpt_id_of(ctx, family, file_key(family, file)) : 0;
@@ -212,31 +203,6 @@ static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 static int file_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_file_rec *rec)
 {
 	return kckpt_rec_only(ctx, obj, KCKPT_K_file, rec, sizeof(*rec), NULL, 0, NULL);
-}
-
-static struct file *file_handed_over(struct kckpt_ctx *ctx, const struct kckpt_file_rec *rec)
-{
-	u32 i;
-
-	for (i = 0; i < ctx->nr_inherit; i++)
-		if (!strncmp(ctx->inherit[i].name, rec->inherit, sizeof(rec->inherit)))
-			return ctx->inherit_files[i];
-	return NULL;
-}
-
-static int file_check_inherit(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *rec)
-{
-	struct file *file;
-
-	if (rec->target || !rec->inherit[0] || strnlen(rec->inherit, sizeof(rec->inherit)) == sizeof(rec->inherit))
-		return kckpt_bad_image(ctx, obj, "descriptor of the outside");
-	file = file_handed_over(ctx, rec);
-	if (!file)
-		kckpt_fail(ctx, obj, KCKPT_E_INHERIT_MISSING, 0, "%s", rec->inherit);
-	else if ((rec->file_flags & KCKPT_FILE_READ && !(file->f_mode & FMODE_READ)) ||
-		 (rec->file_flags & KCKPT_FILE_WRITE && !(file->f_mode & FMODE_WRITE)))
-		kckpt_fail(ctx, obj, KCKPT_E_INHERIT_MODE, 0, "%s", rec->inherit);
-	return 0;
 }
 
 /* What was opened to be read or written is so again; 3 is for ioctl() alone. */
@@ -286,7 +252,7 @@ static int file_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	    rec.file_flags & ~FILE_FILE_FLAGS)
 		return kckpt_bad_image(ctx, obj, "open file");
 	if (rec.file_flags & KCKPT_FILE_INHERIT)
-		return file_check_inherit(ctx, obj, &rec);
+		return kckpt_outside_check(ctx, obj, &rec);
 	target = kckpt_objtab_get(&ctx->objs, rec.target);
 	if (!target || !kckpt_family(target->family)->open)
 		return kckpt_bad_image(ctx, obj, "open file on object %llu", rec.target);
@@ -323,8 +289,10 @@ static int file_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (err)
 		return err;
 	if (rec.file_flags & KCKPT_FILE_INHERIT) {
-		obj->made = get_file(file_handed_over(ctx, &rec));
-		return 0;
+		file = kckpt_outside_open(ctx, obj, &rec);
+		if (!IS_ERR(file))
+			obj->made = file;
+		return PTR_ERR_OR_ZERO(file);
 	}
 	/* Nobody is to be signalled for what we do. */
 	rec.open_flags &= ~FASYNC;

@@ -518,37 +518,48 @@ static bool vma_was_writable(const struct kckpt_vma_rec *vma)
 	       !(vma->vma_flags & KCKPT_VMA_SHARED);
 }
 
-/* Address spaces are made side by side, files one at a time. */
-static int mm_make_file(struct kckpt_ctx *ctx, struct kckpt_object *file)
+static int mm_map_one(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma, struct file *file)
 {
-	int err;
-
-	mutex_lock(&ctx->objs.make_lock);
-	err = kckpt_make(ctx, file);
-	mutex_unlock(&ctx->objs.make_lock);
-	return err;
-}
-
-static int mm_map_area(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma)
-{
-	struct kckpt_object *file = vma->file ? kckpt_objtab_get(&ctx->objs, vma->file) : NULL;
 	unsigned long prot = vma->prot | (vma_was_writable(vma) ? PROT_WRITE : 0);
 	unsigned long addr;
-	int err = file ? mm_make_file(ctx, file) : 0;
+	int err = 0;
 
-	if (err)
-		return err;
-	if (file && vma->vma_flags & KCKPT_VMA_SEALED)
-		kckpt_shmem_seal_begin(file->made);
-	addr = kckpt_should_fail() ? -ENOMEM : vm_mmap(file ? file->made : NULL, vma->start, vma->end - vma->start,
-						       prot, vma_mmap_flags(vma), vma->offset);
-	if (file && vma->vma_flags & KCKPT_VMA_SEALED)
-		kckpt_shmem_seal_end(file->made);
+	addr = kckpt_should_fail() ? -ENOMEM : vm_mmap(file, vma->start, vma->end - vma->start, prot,
+						       vma_mmap_flags(vma), vma->offset);
 	if (IS_ERR_VALUE(addr))
 		err = addr;
 	else if (addr != vma->start)
 		err = -EADDRNOTAVAIL;
 	return err ? kckpt_fail(ctx, obj, KCKPT_E_VMA_MAP, err, "0x%llx-0x%llx", vma->start, vma->end) : 0;
+}
+
+/* Under make_lock: a seal is there or not for all who map the file at that time. */
+static int mm_map_file(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma)
+{
+	struct kckpt_object *file = kckpt_objtab_get(&ctx->objs, vma->file);
+	int err = kckpt_make(ctx, file);
+
+	if (err)
+		return err;
+	if (vma->vma_flags & KCKPT_VMA_SEALED)
+		kckpt_shmem_seal_begin(file->made);
+	err = mm_map_one(ctx, obj, vma, file->made);
+	if (vma->vma_flags & KCKPT_VMA_SEALED)
+		kckpt_shmem_seal_end(file->made);
+	return err;
+}
+
+/* Address spaces are made side by side, files one at a time. */
+static int mm_map_area(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma)
+{
+	int err;
+
+	if (!vma->file)
+		return mm_map_one(ctx, obj, vma, NULL);
+	mutex_lock(&ctx->objs.make_lock);
+	err = mm_map_file(ctx, obj, vma);
+	mutex_unlock(&ctx->objs.make_lock);
+	return err;
 }
 
 static int mm_map_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -569,6 +580,16 @@ static int mm_map_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		cond_resched();
 	}
 	return 0;
+}
+
+static int mm_make_file(struct kckpt_ctx *ctx, struct kckpt_object *file)
+{
+	int err;
+
+	mutex_lock(&ctx->objs.make_lock);
+	err = kckpt_make(ctx, file);
+	mutex_unlock(&ctx->objs.make_lock);
+	return err;
 }
 
 static int mm_set_exe(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_mm_rec *rec)

@@ -116,6 +116,7 @@ static void drop_inherit(struct kckpt_ctx *ctx)
 	ctx->inherit_files = NULL;
 	ctx->inherit = NULL;
 	ctx->nr_inherit = 0;
+	kckpt_outside_drop(ctx);
 }
 
 /* Nobody is left: neither the file nor a restored task. */
@@ -293,9 +294,10 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 	ktime_t start = ktime_get();
 	int err, forget;
 
-	if (req->flags & ~KCKPT_CAPTURE_CHECK || req->reserved)
+	if (req->flags & ~KCKPT_CAPTURE_CHECK || req->reserved || req->reserved2)
 		return -EINVAL;
-	err = session_begin(session, BIT(KCKPT_FROZEN)) ?: copy_inherit(ctx, req->inherit, req->nr_inherit);
+	err = session_begin(session, BIT(KCKPT_FROZEN)) ?: copy_inherit(ctx, req->inherit, req->nr_inherit) ?:
+	      kckpt_outside_copy(ctx, req->external, req->nr_external);
 	if (err)
 		return err;
 	if (!session->save)
@@ -451,7 +453,7 @@ static int restore_get_inherit(struct kckpt_ctx *ctx)
 	u32 i;
 
 	for (i = 0; i < ctx->nr_inherit; i++) {
-		struct file *file = fget(ctx->inherit[i].fd);
+		struct file *file = fget_raw(ctx->inherit[i].fd);
 
 		/* A restored task that held a session would keep it from ever ending, and so would we. */
 		if (file && kckpt_is_session(file)) {

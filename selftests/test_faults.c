@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -127,4 +128,92 @@ TEST_LIMIT(faults_in_a_restore, 600)
 	EXPECT_EQ(0, err);
 	EXPECT_TRUE(nth < MOST && failed > 50 / step() && runner_runs(&job));
 	test_say("%d points, %d of those tried made the restore fail", nth, failed);
+}
+
+/* ---- what belongs to the outside: only the requests that have to do with it ---- */
+
+/* The file that a runner has open, as descriptor 5. */
+static struct kckpt_external data_of(const struct job *job)
+{
+	struct kckpt_external external = { .kind = KCKPT_EXTERNAL_FILE, .name = "data" };
+	struct stat st;
+
+	ASSERT_EQ(0, stat(test_path(format("data.%d", job->pid)), &st));
+	external.dev = st.st_dev;
+	external.ino = st.st_ino;
+	return external;
+}
+
+static int capture(int dev, const struct kckpt_external *external)
+{
+	struct kckpt_capture request = { .external = (uintptr_t)external, .nr_external = 1 };
+
+	return ioctl(dev, KCKPT_IOC_CAPTURE, &request) ? errno : 0;
+}
+
+static int instantiate(int dev, const char *cgroup, int data)
+{
+	struct kckpt_inherit inherit = { .fd = data, .name = "data" };
+	struct kckpt_instantiate request = { .nr_inherit = 1, .inherit = (uintptr_t)&inherit };
+	int err;
+
+	request.cgroup = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	err = ioctl(dev, KCKPT_IOC_INSTANTIATE, &request) ? errno : 0;
+	close(request.cgroup);
+	return err;
+}
+
+TEST_LIMIT(faults_with_an_external, 300)
+{
+	struct kckpt_external external;
+	struct image image = {};
+	int nth, failed = 0, err, dev, data;
+	struct job job;
+	size_t at;
+
+	need_faults();
+	runner_start(&job);
+	external = data_of(&job);
+	for (nth = 1; nth < MOST; nth += step()) {
+		dev = device_open();
+		ASSERT_EQ(0, device_freeze(dev, job.cgroup));
+		set_fault(nth);
+		err = capture(dev, &external);
+		if (!fault_hit(nth))
+			break;
+		failed += !!err;
+		close(dev);
+		if (!runner_runs(&job)) {
+			test_failed(__FILE__, __LINE__, "after fault %d (error %d) the job does not run", nth, err);
+			return;
+		}
+	}
+	EXPECT_EQ(0, err);
+	EXPECT_TRUE(nth < MOST && failed > 20 / step());
+	test_say("%d points, %d of those tried made the capture fail", nth, failed);
+	ASSERT_TRUE(!device_read(dev, &image) && !device_do(dev, KCKPT_IOC_KILL));
+	close(dev);
+	ASSERT_TRUE(runner_is_gone(&job));
+
+	data = open(test_path(format("data.%d", job.pid)), O_PATH | O_CLOEXEC);
+	for (nth = 1, failed = 0; nth < MOST; nth += step()) {
+		dev = device_open();
+		at = 0;
+		ASSERT_EQ(0, device_write(dev, &image, &at));
+		set_fault(nth);
+		err = instantiate(dev, job.cgroup, data);
+		if (!fault_hit(nth))
+			break;
+		failed += !!err;
+		close(dev);
+		if (!runner_is_gone(&job)) {
+			test_failed(__FILE__, __LINE__, "after fault %d (error %d) something is left", nth, err);
+			return;
+		}
+	}
+	EXPECT_EQ(0, err);
+	EXPECT_TRUE(nth < MOST && failed > 20 / step());
+	test_say("%d points, %d of those tried made the creation fail", nth, failed);
+	EXPECT_TRUE(!device_write(dev, &image, &at) && !device_commit(dev) && runner_runs(&job));
+	close(dev);
 }

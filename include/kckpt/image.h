@@ -152,7 +152,7 @@ enum kckpt_restart {
 #define KCKPT_SIGNAL_TIMER	2u		/* queued by the timer si_timerid */
 
 /* file.file_flags */
-#define KCKPT_FILE_INHERIT	(1u << 0)	/* handed over by --inherit-fd */
+#define KCKPT_FILE_INHERIT	(1u << 0)	/* of the outside: handed over */
 #define KCKPT_FILE_READ		(1u << 1)
 #define KCKPT_FILE_WRITE	(1u << 2)
 #define KCKPT_FILE_NO_WRITER	(1u << 3)	/* end of a named pipe that no writer has come to: no POLLHUP yet */

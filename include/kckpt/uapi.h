@@ -45,7 +45,8 @@
  *
  * Growth: each struct may grow at the end. The kernel takes a shorter one as if the rest were zero, a longer
  * one if the tail it does not know is zero (else E2BIG); unknown flags and non-zero reserved fields are
- * EINVAL. All pids are in the pid namespace of the caller. All integers are in host byte order.
+ * EINVAL. Elements of arrays do not grow. All pids are in the pid namespace of the caller. All integers are in host
+ * byte order.
  */
 #ifndef KCKPT_UAPI_H
 #define KCKPT_UAPI_H
@@ -122,13 +123,42 @@ struct kckpt_freeze {
 	__u32 reserved;
 };
 
-/* A descriptor that belongs to the outside. Capture: fd is the job's; restore: fd is the caller's own. */
+/*
+ * What belongs to the outside: the image has no more of such an open file than its name, its access mode, flags and
+ * offset; the restorer brings another one in its place. Capture: fd is that of the job's root process. Restore: it is
+ * the caller's own. One that is open takes the place as it is. One that was opened with O_PATH tells only what to open:
+ * a regular file, directory or device, which is then opened with the flags and set to the offset that the job had.
+ *
+ * A name stands for one open file description. When several of the job come under one name, the first that is met
+ * has it, the next ones are "NAME.2", "NAME.3" in the image; at restore an O_PATH descriptor called NAME is good for
+ * all of them, unless there is one of that very name.
+ */
 struct kckpt_inherit {
 	__s32 fd;
 	__u32 reserved;
 	char  name[56];		/* NUL-terminated, not empty; the same at dump and restore */
 };
-#define KCKPT_MAX_INHERIT 1024
+#define KCKPT_MAX_INHERIT 1024	/* and of externals */
+
+/*
+ * The same, for capture, of whatever open files of the job are what is told here. The first entry that matches a file
+ * counts, and those of kckpt_inherit before all; one that nothing comes under is refused (INHERIT_UNUSED).
+ */
+struct kckpt_external {
+	__u32 kind;		/* enum kckpt_external_kind */
+	__u32 reserved;
+	__u64 dev;		/* FILE: st_dev, DEV: st_rdev, of stat(2); else 0 */
+	__u64 ino;		/* PIPE, SOCKET: the number in "pipe:[123]" of /proc/PID/fd; FILE: st_ino; else 0 */
+	char  name[56];		/* as in kckpt_inherit */
+};
+
+enum kckpt_external_kind {
+	KCKPT_EXTERNAL_PIPE = 1,	/* not a named one, which is a FILE */
+	KCKPT_EXTERNAL_SOCKET,
+	KCKPT_EXTERNAL_FILE,		/* anything with a path */
+	KCKPT_EXTERNAL_DEV,		/* a character device, by whatever path it was opened */
+	KCKPT_EXTERNAL_TTY,		/* the controlling terminal of the job, also when opened as /dev/tty */
+};
 
 /* KCKPT_IOC_CAPTURE: FROZEN -> CAPTURED; FROZEN -> FROZEN on a refusal, or with CHECK. */
 struct kckpt_capture {
@@ -141,6 +171,10 @@ struct kckpt_capture {
 	__u32 nr_objects;
 	__s32 root_pid;
 	__u32 reserved;
+	/* in */
+	__u64 external;		/* struct kckpt_external * */
+	__u32 nr_external;
+	__u32 reserved2;
 };
 #define KCKPT_CAPTURE_CHECK	(1u << 0)	/* only report; nothing is kept */
 

@@ -78,7 +78,8 @@ static void job_main(const struct job *job, job_fn *fn)
 {
 	if (!write_file(format("%s/cgroup.procs", job->cgroup), "0"))
 		_exit(JOB_SETUP_FAILED);
-	setsid();
+	if (!job->options.in_our_session)
+		setsid();
 	job_set_fds(&job->options);
 	_exit(fn());
 }

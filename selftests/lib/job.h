@@ -2,7 +2,7 @@
 /*
  * Jobs: functions that are dumped, killed and restored in their middle.
  *
- * A job runs in a process of its own, in a fresh cgroup and session, with /dev/null as input and a file as output. It
+ * A job runs in a process of its own, in a fresh cgroup and session (unless told otherwise), with /dev/null as input and a file as output. It
  * and the test hand each other the turn by a word in a mapped file: that needs no open descriptor, and is there
  * again in the restored job.
  */
@@ -63,6 +63,7 @@ struct job_options {
 	const char *dump_args[JOB_MAX_ARGS], *restore_args[JOB_MAX_ARGS];
 	struct job_fd restore_fds[JOB_MAX_FDS];		/* what the tool gets for the restore */
 	int nr_restore_fds;
+	bool in_our_session;				/* that of the test, with its terminal */
 	void (*before_dump)(pid_t pid);			/* when the job waits for it */
 	void (*after_refusal)(pid_t pid);		/* of the dump, before the job goes on */
 	void (*between)(void);				/* after the dump, before the restore */

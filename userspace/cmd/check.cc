@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cmd/command.hh"
+#include "cmd/outside.hh"
 #include "lib/device.hh"
 #include "lib/error_text.hh"
 #include "lib/say.hh"
@@ -37,7 +38,7 @@ public:
 	void attach(CLI::App &app) override
 	{
 		target_.attach(app);
-		add_inherit_option(app, inherit_, "a descriptor of the job that belongs to the outside");
+		outside_.attach_to_dump(app);
 		app.add_option("--freeze-timeout", timeout_ms_, "wait that long for the last task, in ms");
 	}
 
@@ -48,6 +49,9 @@ public:
 		Result<Cgroup> cgroup = target_.open();
 		if (!cgroup)
 			return pass(cgroup);
+		Result<std::vector<struct kckpt_external>> external = outside_.external();
+		if (!external)
+			return pass(external);
 		Result<Device> device = Device::open();
 		if (!device)
 			return pass(device);
@@ -57,7 +61,7 @@ public:
 		if (Result<> frozen = device->freeze(request); !frozen)
 			return pass(frozen);
 
-		auto captured = device->capture(KCKPT_CAPTURE_CHECK, inherit_list(inherit_));
+		auto captured = device->capture(KCKPT_CAPTURE_CHECK, outside_.inherit(), *external);
 		if (!captured && !is_verdict(captured.error()))
 			return pass(captured);
 		if (Result<> thawed = device->thaw(); !thawed)
@@ -89,7 +93,7 @@ private:
 	}
 
 	Target target_;
-	std::vector<int> inherit_;
+	Outside outside_;
 	uint32_t timeout_ms_ = 10000;
 };
 

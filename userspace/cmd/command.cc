@@ -17,11 +17,6 @@ void Target::attach(CLI::App &app)
 	group->require_option(1);
 }
 
-void add_inherit_option(CLI::App &app, std::vector<int> &fds, const char *help)
-{
-	app.add_option("--inherit-fd", fds, help)->allow_extra_args(false)->check(CLI::NonNegativeNumber);
-}
-
 void print_json(const nlohmann::ordered_json &value, FILE *out)
 {
 	/* Names and paths may hold bytes that are not UTF-8. */

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -52,9 +51,6 @@ private:
 	std::string cgroup_;
 	int pid_ = 0;
 };
-
-/* --inherit-fd N, repeatable; each takes one number, so that a FILE may follow. */
-void add_inherit_option(CLI::App &app, std::vector<int> &fds, const char *help);
 
 void print_json(const nlohmann::ordered_json &value, FILE *out);
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cmd/command.hh"
+#include "cmd/outside.hh"
 #include "lib/atomic_file.hh"
 #include "lib/buffer.hh"
 #include "lib/device.hh"
@@ -39,7 +40,7 @@ private:
 	Target target_;
 	std::string output_;
 	bool leave_running_ = false, leave_frozen_ = false;
-	std::vector<int> inherit_;
+	Outside outside_;
 	uint32_t freeze_timeout_ms_ = 10000, stall_ms_ = 60000;
 	std::optional<uint32_t> max_pause_ms_;
 };
@@ -51,7 +52,7 @@ void DumpCommand::attach(CLI::App &app)
 	auto *running = app.add_flag("--leave-running", leave_running_, "let the job run on afterwards");
 	app.add_flag("--leave-frozen", leave_frozen_, "leave the job frozen afterwards, until `kckpt thaw`")
 		->excludes(running);
-	add_inherit_option(app, inherit_, "a descriptor of the job that belongs to the outside");
+	outside_.attach_to_dump(app);
 	app.add_option("--freeze-timeout", freeze_timeout_ms_, "wait that long for the last task to freeze, in ms");
 	app.add_option("--max-pause", max_pause_ms_,
 		       "give up when the job would stand still for longer, in ms; 0: no bound (default: 1000 with "
@@ -78,6 +79,9 @@ Result<int> DumpCommand::run(const Options &options)
 	Result<Cgroup> cgroup = target_.open();
 	if (!cgroup)
 		return pass(cgroup);
+	Result<std::vector<struct kckpt_external>> external = outside_.external();
+	if (!external)
+		return pass(external);
 	Result<Device> device = Device::open();
 	if (!device)
 		return pass(device);
@@ -88,7 +92,7 @@ Result<int> DumpCommand::run(const Options &options)
 
 	if (Result<> frozen = device->freeze(freeze_request(cgroup->fd())); !frozen)
 		return pass(frozen);
-	auto captured = device->capture(0, inherit_list(inherit_));
+	auto captured = device->capture(0, outside_.inherit(), *external);
 	if (!captured)
 		return pass(captured);
 	if (Result<> copied = copy(*device, *file, captured->image_bytes, options); !copied)

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <optional>
 
 #include <CLI/CLI.hpp>
@@ -11,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cmd/command.hh"
+#include "cmd/outside.hh"
 #include "lib/atomic_file.hh"
 #include "lib/child.hh"
 #include "lib/device.hh"
@@ -39,7 +37,6 @@ private:
 		struct kckpt_stats stats;
 	};
 
-	Result<> check_inherited() const;
 	Result<Cgroup> open_cgroup() const;
 	Result<Outcome> restore(Cgroup *cgroup, const Options &options);
 	Result<> load(Device &device, ImageInput &input, Cgroup *cgroup, Progress &progress, Outcome &outcome);
@@ -49,7 +46,8 @@ private:
 
 	std::string file_, cgroup_, pidfile_, files_;
 	bool detach_ = false, dry_run_ = false, leave_frozen_ = false;
-	std::vector<int> inherit_;
+	Outside outside_;
+	std::vector<struct kckpt_inherit> inherit_; /* all that takes a place, when it is open */
 	uint32_t stall_ms_ = 60000;
 	std::optional<SignalForwarder> signals_;
 };
@@ -64,7 +62,7 @@ void RestoreCommand::attach(CLI::App &app)
 	app.add_option("--pidfile", pidfile_, "write the process id of the job's root there");
 	app.add_flag("--dry-run", dry_run_, "check the image, this kernel and the files; create nothing");
 	app.add_flag("--leave-frozen", leave_frozen_, "leave the job frozen, until `kckpt thaw`");
-	add_inherit_option(app, inherit_, "hand this descriptor of kckpt over, under its number at the dump");
+	outside_.attach_to_restore(app);
 	app.add_option("--files", files_,
 		       "changed: take files that the job writes in any size and age; strict: also "
 		       "compare device and inode")
@@ -73,19 +71,9 @@ void RestoreCommand::attach(CLI::App &app)
 	app.callback([this] {
 		if (file_ == "-" && isatty(STDIN_FILENO))
 			throw CLI::ValidationError("-", "standard input is a terminal");
-		if (file_ == "-" && std::ranges::find(inherit_, STDIN_FILENO) != inherit_.end())
+		if (file_ == "-" && outside_.has_descriptor(STDIN_FILENO))
 			throw CLI::ValidationError("--inherit-fd 0", "standard input is the image");
 	});
-}
-
-/* Before we open anything: one of our own descriptors might else be taken for it. */
-Result<> RestoreCommand::check_inherited() const
-{
-	for (const int fd : inherit_) {
-		if (fcntl(fd, F_GETFD) < 0)
-			return failure(KCKPT_E_INHERIT_CLOSED, 0, fmt::format("descriptor {}", fd));
-	}
-	return {};
 }
 
 Result<Cgroup> RestoreCommand::open_cgroup() const
@@ -97,8 +85,12 @@ Result<Cgroup> RestoreCommand::open_cgroup() const
 
 Result<int> RestoreCommand::run(const Options &options)
 {
-	if (Result<> good = check_inherited(); !good)
+	if (Result<> good = outside_.check(); !good)
 		return pass(good);
+	Result<std::vector<struct kckpt_inherit>> inherit = outside_.open();
+	if (!inherit)
+		return pass(inherit);
+	inherit_ = std::move(*inherit);
 	/* Held here, so that the session is gone before a cgroup that we made is removed. */
 	std::optional<Cgroup> cgroup;
 	if (!dry_run_) {
@@ -188,7 +180,6 @@ Result<struct kckpt_instantiate> RestoreCommand::instantiate(Device &device, Cgr
 		if (Result<> made = cgroup->create_below(*below); !made)
 			return pass(made);
 	}
-	const std::vector<struct kckpt_inherit> inherit = inherit_list(inherit_);
 	struct kckpt_instantiate request = {};
 	request.cgroup = cgroup ? cgroup->fd() : -1;
 	request.flags = dry_run_ ? KCKPT_INSTANTIATE_DRY_RUN : 0;
@@ -196,9 +187,9 @@ Result<struct kckpt_instantiate> RestoreCommand::instantiate(Device &device, Cgr
 		request.flags |= KCKPT_INSTANTIATE_FILES_CHANGED;
 	if (files_ == "strict")
 		request.flags |= KCKPT_INSTANTIATE_FILES_STRICT;
-	request.nr_inherit = static_cast<uint32_t>(inherit.size());
+	request.nr_inherit = static_cast<uint32_t>(inherit_.size());
 	request.stall_ms = stall_ms_;
-	request.inherit = reinterpret_cast<uintptr_t>(inherit.data());
+	request.inherit = reinterpret_cast<uintptr_t>(inherit_.data());
 	return device.instantiate(request);
 }
 

@@ -9,6 +9,14 @@ _kckpt_cgroups() {
 	compgen -d -- "$mount$1" | while read -r path; do printf '%s\n' "${path#"$mount"}"; done
 }
 
+# KIND:ID. A ':' has cut the word in the eyes of bash, so only what follows it is completed.
+_kckpt_external() {
+	local kinds='file: dev: tty'
+	[ "$2" = restore ] || kinds="pipe: socket: $kinds"
+	compopt -o nospace
+	mapfile -t COMPREPLY < <(compgen -W "$kinds" -- "$1")
+}
+
 _kckpt() {
 	local commands='dump restore check show verify freeze thaw features version'
 	local global='--json --quiet --stats --help'
@@ -18,6 +26,12 @@ _kckpt() {
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		[[ " $commands " == *" $word "* ]] && command=$word && break
 	done
+	if [[ ${COMP_WORDS[COMP_CWORD - 2]} == --external || ${COMP_WORDS[COMP_CWORD - 3]} == --external ]]; then
+		case $prev:$cur in
+		:*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") && return ;;
+		file:: | dev::) mapfile -t COMPREPLY < <(compgen -f /) && return ;;
+		esac
+	fi
 	case $prev in
 	--pid)
 		mapfile -t COMPREPLY < <(compgen -W "$(cd /proc && printf '%s ' [0-9]*)" -- "$cur")
@@ -31,15 +45,18 @@ _kckpt() {
 	-o | --output | --pidfile)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
+	--external)
+		_kckpt_external "$cur" "$command"
+		return ;;
 	--*-timeout | --max-pause | --inherit-fd)
 		return ;;
 	esac
 
 	case $command in
 	'') options="$commands --version" ;;
-	dump) options="$job --output --leave-running --leave-frozen --inherit-fd --max-pause --stall-timeout" ;;
-	restore) options='--detach --cgroup --pidfile --dry-run --inherit-fd --leave-frozen --files --stall-timeout' ;;
-	check) options="$job --inherit-fd" ;;
+	dump) options="$job --output --leave-running --leave-frozen --inherit-fd --external --max-pause --stall-timeout" ;;
+	restore) options='--detach --cgroup --pidfile --dry-run --inherit-fd --external --leave-frozen --files --stall-timeout' ;;
+	check) options="$job --inherit-fd --external" ;;
 	freeze) options=$job ;;
 	thaw) options='--pid' ;;
 	show) options='--records' ;;

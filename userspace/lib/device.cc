@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "lib/device.hh"
 
-#include <fcntl.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -25,8 +21,20 @@ uint64_t pointer(const void *address)
 	return reinterpret_cast<uintptr_t>(address);
 }
 
+Error abi_error()
+{
+	struct kckpt_info info = {};
+	if (const int err = kckpt_module_info(&info, sizeof(info)); err < 0)
+		return {KCKPT_E_ABI_DIFFERS, -err, "the module does not tell its version"};
+	return {KCKPT_E_ABI_DIFFERS, 0,
+		fmt::format("module {:.{}} has interface {}, this tool {}", info.version, sizeof(info.version),
+			    uint32_t(info.abi), KCKPT_ABI)};
+}
+
 Error open_error(int err)
 {
+	if (err == EPROTONOSUPPORT)
+		return abi_error();
 	if (err == ENOENT || err == ENODEV || err == ENXIO)
 		return {KCKPT_E_MODULE_MISSING, 0, KCKPT_DEVICE};
 	if (err == EPERM || err == EACCES)
@@ -38,25 +46,16 @@ Error open_error(int err)
 
 Result<Device> Device::open()
 {
-	Fd fd(::open(KCKPT_DEVICE, O_RDWR | O_CLOEXEC));
-	if (!fd)
-		return failure(open_error(errno));
-
-	Device device(std::move(fd));
-	struct kckpt_info info = {};
-	if (ioctl(device.fd_.get(), KCKPT_IOC_INFO, &info) < 0)
-		return failure(KCKPT_E_ABI_DIFFERS, errno, "the module does not tell its version");
-	if (info.abi != KCKPT_ABI)
-		return failure(KCKPT_E_ABI_DIFFERS, 0,
-			       fmt::format("module {:.{}} has interface {}, this tool {}", info.version,
-					   sizeof(info.version), uint32_t(info.abi), KCKPT_ABI));
-	close_on_signal(device.fd_.get());
-	return device;
+	struct kckpt_session *session;
+	if (const int err = kckpt_session_open(&session); err < 0)
+		return failure(open_error(-err));
+	close_on_signal(kckpt_session_fd(session));
+	return Device(session);
 }
 
 Device::~Device()
 {
-	if (fd_)
+	if (session_)
 		close_on_signal(-1);
 }
 
@@ -64,21 +63,20 @@ Device::~Device()
 Error Device::report()
 {
 	std::vector<struct kckpt_error> errors(KCKPT_MAX_REPORT);
-	struct kckpt_report request_ = {};
-	request_.errors = pointer(errors.data());
-	request_.nr = static_cast<uint32_t>(errors.size());
+	uint32_t total = 0;
+	const int nr = kckpt_session_report(session_.get(), 0, errors.data(), KCKPT_MAX_REPORT, &total);
 
 	Error error;
-	if (ioctl(fd_.get(), KCKPT_IOC_REPORT, &request_) < 0)
+	if (nr < 0)
 		return error;
-	errors.resize(std::min<size_t>(request_.nr, errors.size()));
+	errors.resize(static_cast<size_t>(nr));
 	for (const struct kckpt_error &one : errors)
 		error.problems.push_back(Problem::from(one));
-	error.total = request_.total;
+	error.total = total;
 	return error;
 }
 
-/* The report; where that is empty, what the system call said. */
+/* The report; where that is empty, what the request said. */
 Error Device::failed(int err, std::string what)
 {
 	Error error = report();
@@ -95,11 +93,18 @@ Error Device::explain(Error error)
 	return all;
 }
 
-Result<> Device::request(unsigned long number, void *argument, const char *name)
+Result<> Device::done(int err, const char *what)
 {
-	if (ioctl(fd_.get(), number, argument) < 0)
-		return failure(failed(errno, name));
+	if (err < 0)
+		return failure(failed(-err, what));
 	return {};
+}
+
+Result<size_t> Device::moved(ssize_t bytes, const char *what)
+{
+	if (bytes < 0)
+		return failure(failed(static_cast<int>(-bytes), what));
+	return static_cast<size_t>(bytes);
 }
 
 Result<ModuleInfo> Device::info()
@@ -108,82 +113,65 @@ Result<ModuleInfo> Device::info()
 	module.families.resize(256);
 	module.info.families = pointer(module.families.data());
 	module.info.nr_families = static_cast<uint32_t>(module.families.size());
-	if (Result<> done = request(KCKPT_IOC_INFO, &module.info, "INFO"); !done)
-		return pass(done);
+	const int err = kckpt_session_info(session_.get(), &module.info, sizeof(module.info));
+	if (Result<> told = done(err, "INFO"); !told)
+		return pass(told);
 	module.families.resize(std::min<size_t>(module.info.nr_families, module.families.size()));
 	return module;
 }
 
-Result<> Device::freeze(struct kckpt_freeze request_)
+Result<> Device::freeze(struct kckpt_freeze request)
 {
-	return request(KCKPT_IOC_FREEZE, &request_, "FREEZE");
+	return done(kckpt_session_freeze(session_.get(), &request, sizeof(request)), "FREEZE");
 }
 
-Result<struct kckpt_capture> Device::capture(uint32_t flags, std::span<const struct kckpt_inherit> inherit)
+Result<struct kckpt_capture> Device::capture(uint32_t flags, std::span<const struct kckpt_inherit> inherit,
+					     std::span<const struct kckpt_external> external)
 {
-	struct kckpt_capture request_ = {};
-	request_.flags = flags;
-	request_.nr_inherit = static_cast<uint32_t>(inherit.size());
-	request_.inherit = pointer(inherit.data());
-	if (Result<> done = request(KCKPT_IOC_CAPTURE, &request_, "CAPTURE"); !done)
-		return pass(done);
-	return request_;
+	struct kckpt_capture request = {};
+	request.flags = flags;
+	request.nr_inherit = static_cast<uint32_t>(inherit.size());
+	request.inherit = pointer(inherit.data());
+	request.nr_external = static_cast<uint32_t>(external.size());
+	request.external = pointer(external.data());
+	if (Result<> captured = done(kckpt_session_capture(session_.get(), &request, sizeof(request)), "CAPTURE");
+	    !captured)
+		return pass(captured);
+	return request;
 }
 
 Result<size_t> Device::read(std::span<std::byte> out)
 {
-	ssize_t got;
-	do
-		got = ::read(fd_.get(), out.data(), out.size());
-	while (got < 0 && errno == EINTR);
-	if (got < 0)
-		return failure(failed(errno, "read"));
-	return static_cast<size_t>(got);
+	return moved(kckpt_session_read(session_.get(), out.data(), out.size()), "read");
 }
 
 Result<> Device::thaw()
 {
-	return request(KCKPT_IOC_THAW, nullptr, "THAW");
+	return done(kckpt_session_thaw(session_.get()), "THAW");
 }
 
 Result<> Device::kill()
 {
-	return request(KCKPT_IOC_KILL, nullptr, "KILL");
+	return done(kckpt_session_kill(session_.get()), "KILL");
 }
 
 Result<> Device::release_frozen()
 {
-	return request(KCKPT_IOC_RELEASE_FROZEN, nullptr, "RELEASE_FROZEN");
+	return done(kckpt_session_release_frozen(session_.get()), "RELEASE_FROZEN");
 }
 
-/*
- * A short count may also come from a stop signal in the middle: only a write that takes nothing, EBUSY, is
- * the end of the records.
- */
 Result<size_t> Device::write(std::span<const std::byte> bytes)
 {
-	size_t done = 0;
-	while (done < bytes.size()) {
-		const ssize_t took = ::write(fd_.get(), bytes.data() + done, bytes.size() - done);
-		if (took < 0 && errno == EINTR)
-			continue;
-		if (took == 0 || (took < 0 && errno == EBUSY))
-			break;
-		if (took < 0)
-			return failure(failed(errno, "write"));
-		done += static_cast<size_t>(took);
-	}
-	return done;
+	return moved(kckpt_session_write(session_.get(), bytes.data(), bytes.size()), "write");
 }
 
 Result<std::vector<std::string>> Device::cgroups()
 {
-	struct kckpt_cgroups list = {};
-	if (Result<> asked = request(KCKPT_IOC_CGROUPS, &list, "KCKPT_IOC_CGROUPS"); !asked)
+	size_t size = 0;
+	if (Result<> asked = done(kckpt_session_cgroups(session_.get(), nullptr, &size), "CGROUPS"); !asked)
 		return pass(asked);
-	std::vector<char> text(list.size);
-	list.paths = reinterpret_cast<uintptr_t>(text.data());
-	if (Result<> got = request(KCKPT_IOC_CGROUPS, &list, "KCKPT_IOC_CGROUPS"); !got)
+	std::vector<char> text(size);
+	if (Result<> got = done(kckpt_session_cgroups(session_.get(), text.data(), &size), "CGROUPS"); !got)
 		return pass(got);
 	std::vector<std::string> paths;
 	for (size_t at = 0; at < text.size(); at += paths.back().size() + 1)
@@ -191,43 +179,32 @@ Result<std::vector<std::string>> Device::cgroups()
 	return paths;
 }
 
-Result<struct kckpt_instantiate> Device::instantiate(struct kckpt_instantiate request_)
+Result<struct kckpt_instantiate> Device::instantiate(struct kckpt_instantiate request)
 {
-	if (Result<> done = request(KCKPT_IOC_INSTANTIATE, &request_, "INSTANTIATE"); !done)
-		return pass(done);
-	return request_;
+	const int err = kckpt_session_instantiate(session_.get(), &request, sizeof(request));
+	if (Result<> created = done(err, "INSTANTIATE"); !created)
+		return pass(created);
+	return request;
 }
 
 Result<> Device::commit(uint32_t flags)
 {
-	struct kckpt_commit request_ = {};
-	request_.flags = flags;
-	return request(KCKPT_IOC_COMMIT, &request_, "COMMIT");
+	struct kckpt_commit request = {};
+	request.flags = flags;
+	return done(kckpt_session_commit(session_.get(), &request, sizeof(request)), "COMMIT");
 }
 
 Result<> Device::abort()
 {
-	return request(KCKPT_IOC_ABORT, nullptr, "ABORT");
+	return done(kckpt_session_abort(session_.get()), "ABORT");
 }
 
 Result<struct kckpt_stats> Device::stats()
 {
 	struct kckpt_stats stats = {};
-	if (Result<> done = request(KCKPT_IOC_STATS, &stats, "STATS"); !done)
-		return pass(done);
+	if (Result<> told = done(kckpt_session_stats(session_.get(), &stats, sizeof(stats)), "STATS"); !told)
+		return pass(told);
 	return stats;
-}
-
-std::vector<struct kckpt_inherit> inherit_list(std::span<const int> fds)
-{
-	std::vector<struct kckpt_inherit> list;
-	for (const int fd : fds) {
-		struct kckpt_inherit one = {};
-		one.fd = fd;
-		fmt::format_to_n(one.name, sizeof(one.name) - 1, "{}", fd);
-		list.push_back(one);
-	}
-	return list;
 }
 
 } // namespace kckpt

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A session of /dev/kckpt: one dump or one restore. <kckpt/uapi.h> tells the order of the requests. */
+/* A session of libkckpt, with its errors as ours. <kckpt/uapi.h> tells the order of the requests. */
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "lib/fd.hh"
+#include <kckpt/kckpt.h>
+
 #include "lib/result.hh"
 
 namespace kckpt
@@ -30,7 +32,8 @@ public:
 	Result<ModuleInfo> info();
 
 	Result<> freeze(struct kckpt_freeze request);
-	Result<struct kckpt_capture> capture(uint32_t flags, std::span<const struct kckpt_inherit> inherit);
+	Result<struct kckpt_capture> capture(uint32_t flags, std::span<const struct kckpt_inherit> inherit,
+					     std::span<const struct kckpt_external> external);
 	Result<size_t> read(std::span<std::byte> out); /* 0: the image is complete */
 	Result<> thaw();
 	Result<> kill();
@@ -49,15 +52,17 @@ public:
 	Error explain(Error error);
 
 private:
-	explicit Device(Fd fd) : fd_(std::move(fd)) {}
-	Result<> request(unsigned long number, void *argument, const char *name);
+	struct Close {
+		void operator()(struct kckpt_session *session) const { kckpt_session_close(session); }
+	};
+
+	explicit Device(struct kckpt_session *session) : session_(session) {}
 	Error report();
 	Error failed(int err, std::string what);
+	Result<> done(int err, const char *what);
+	Result<size_t> moved(ssize_t bytes, const char *what);
 
-	Fd fd_;
+	std::unique_ptr<struct kckpt_session, Close> session_;
 };
-
-/* The name of a descriptor handed over is its number in decimal. */
-std::vector<struct kckpt_inherit> inherit_list(std::span<const int> fds);
 
 } // namespace kckpt

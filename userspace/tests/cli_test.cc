@@ -75,11 +75,34 @@ TEST(Cli, HelpIsNoError)
 
 TEST(Cli, UsageErrorsAreTwo)
 {
-	for (const char *arguments :
-	     {"", "frob", "--frob", "dump", "dump /jobs/web", "dump /jobs/web --frob -o x", "dump /a --pid 1 -o x",
-	      "dump --pid -3 -o x", "dump /a -o x --leave-running --leave-frozen", "dump /a -o x --max-pause soon",
-	      "restore", "restore x --files=maybe", "restore x y", "restore - --inherit-fd 0 </dev/null", "show",
-	      "verify", "freeze", "thaw", "check"})
+	for (const char *arguments : {"",
+				      "frob",
+				      "--frob",
+				      "dump",
+				      "dump /jobs/web",
+				      "dump /jobs/web --frob -o x",
+				      "dump /a --pid 1 -o x",
+				      "dump --pid -3 -o x",
+				      "dump /a -o x --leave-running --leave-frozen",
+				      "dump /a -o x --max-pause soon",
+				      "restore",
+				      "restore x --files=maybe",
+				      "restore x y",
+				      "restore - --inherit-fd 0 </dev/null",
+				      "restore - --inherit-fd in=0 </dev/null",
+				      "dump /a -o x --inherit-fd x",
+				      "dump /a -o x --inherit-fd x=-1",
+				      "dump /a -o x --external frob",
+				      "check /a --external pipe:x",
+				      "check /a --external tty=a=b",
+				      "restore x --external pipe:1",
+				      "restore x --external socket:1=s",
+				      "restore x --external file:",
+				      "show",
+				      "verify",
+				      "freeze",
+				      "thaw",
+				      "check"})
 		EXPECT_EQ(kckpt(arguments).status, 2) << arguments;
 }
 
@@ -113,6 +136,10 @@ TEST(Cli, MissingThingsAreNamed)
 	EXPECT_TRUE(has(kckpt("restore --dry-run /no/such.kimg"), "IMAGE_OPEN (EIO, from ENOENT)"));
 	EXPECT_TRUE(has(kckpt("restore --dry-run /dev/null --inherit-fd 77"), "INHERIT_CLOSED (EBADF)"));
 	EXPECT_TRUE(has(kckpt("restore --dry-run --inherit-fd 0 --inherit-fd 77 /dev/null"), "descriptor 77"));
+	EXPECT_TRUE(has(kckpt("restore --dry-run --inherit-fd log=77 /dev/null"), "descriptor 77"));
+	EXPECT_TRUE(has(kckpt("restore --dry-run --external file:/no/such /dev/null"), "where: file:/no/such\n"));
+	EXPECT_TRUE(has(kckpt("restore --dry-run --external dev:/etc/passwd=x /dev/null"),
+			"EXTERNAL_MISSING (ENOENT, from ENODEV)"));
 	EXPECT_TRUE(has(kckpt("show /tmp"), "IMAGE_OPEN (EIO, from EISDIR)"));
 }
 

@@ -104,9 +104,9 @@ TEST(ImageReader, NamesThePartWhereAnImageWasCut)
 		}
 	}
 	EXPECT_EQ(detail_of(read_all(std::span(bytes).first(builder.edges()[2] + 30))),
-		  "offset 382, in the task record of object 2");
+		  "offset 390, in the task record of object 2");
 	EXPECT_EQ(detail_of(read_all(std::span(bytes).first(builder.edges()[2]))),
-		  "offset 352, after the process record of object 1");
+		  "offset 360, after the process record of object 1");
 }
 
 TEST(ImageReader, RefusesEveryFlippedByteOfASmallImage)

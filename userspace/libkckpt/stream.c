@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Whole images between a session and a descriptor. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "export.h"
+
+#define BUFFER_SIZE	(1u << 20)
+#define BUFFER_ALIGN	4096u
+
+struct transfer {
+	struct kckpt_session *session;
+	int fd;
+	kckpt_progress_fn *progress;
+	void *data;
+	uint64_t bytes;
+	char *buffer;
+};
+
+static int transfer_begin(struct transfer *transfer)
+{
+	void *buffer = NULL;
+	int err;
+
+	if (!transfer->session || transfer->fd < 0)
+		return -EINVAL;
+	err = posix_memalign(&buffer, BUFFER_ALIGN, BUFFER_SIZE);
+	transfer->buffer = buffer;
+	return -err;
+}
+
+static int transfer_moved(struct transfer *transfer, size_t bytes)
+{
+	int ret;
+
+	transfer->bytes += bytes;
+	ret = transfer->progress ? transfer->progress(transfer->data, transfer->bytes) : 0;
+	return ret > 0 ? -ECANCELED : ret;
+}
+
+static int write_all(int fd, const char *from, size_t size)
+{
+	ssize_t n;
+
+	while (size) {
+		n = write(fd, from, size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		from += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+static ssize_t read_some(int fd, char *to, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = read(fd, to, size);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/* ---- dump ---- */
+
+static int dump_copy(struct transfer *transfer)
+{
+	ssize_t got;
+	int err;
+
+	for (;;) {
+		got = kckpt_session_read(transfer->session, transfer->buffer, BUFFER_SIZE);
+		if (got <= 0)
+			return (int)got;
+		err = write_all(transfer->fd, transfer->buffer, (size_t)got);
+		if (!err)
+			err = transfer_moved(transfer, (size_t)got);
+		if (err)
+			return err;
+	}
+}
+
+EXPORT int kckpt_dump_to_fd(struct kckpt_session *session, int fd, kckpt_progress_fn *progress, void *data)
+{
+	struct transfer transfer = { .session = session, .fd = fd, .progress = progress, .data = data };
+	int err = transfer_begin(&transfer);
+
+	if (!err)
+		err = dump_copy(&transfer);
+	free(transfer.buffer);
+	return err;
+}
+
+/* ---- restore ---- */
+
+static int make_below(int cgroup, const char *paths, size_t size)
+{
+	const char *path;
+
+	for (path = paths; path < paths + size; path += strlen(path) + 1)
+		if (mkdirat(cgroup, path, 0755) < 0 && errno != EEXIST)
+			return -errno;
+	return 0;
+}
+
+/* The sub-cgroups that the image wants; what was made stays when the restore fails, below the caller's own. */
+static int make_cgroups(struct kckpt_session *session, int cgroup)
+{
+	size_t size = 0;
+	char *paths;
+	int err = kckpt_session_cgroups(session, NULL, &size);
+
+	if (err || !size)
+		return err;
+	paths = malloc(size);
+	if (!paths)
+		return -ENOMEM;
+	err = kckpt_session_cgroups(session, paths, &size);
+	if (!err)
+		err = make_below(cgroup, paths, size);
+	free(paths);
+	return err;
+}
+
+/* All of a piece; the tasks are made when the records end within it. */
+static int load_piece(struct transfer *transfer, size_t size, struct kckpt_instantiate *request, size_t request_size,
+		      int *made)
+{
+	ssize_t took = kckpt_session_write(transfer->session, transfer->buffer, size);
+	ssize_t rest;
+	int err;
+
+	if (took < 0)
+		return (int)took;
+	if ((size_t)took == size)
+		return 0;
+	if (*made)
+		return -EIO;	/* cannot be: the rest of an image is taken or fails */
+	err = request->cgroup < 0 ? 0 : make_cgroups(transfer->session, request->cgroup);
+	if (!err)
+		err = kckpt_session_instantiate(transfer->session, request, request_size);
+	if (err)
+		return err;
+	*made = 1;
+	rest = kckpt_session_write(transfer->session, transfer->buffer + took, size - (size_t)took);
+	if (rest < 0)
+		return (int)rest;
+	return took + rest == (ssize_t)size ? 0 : -EIO;
+}
+
+/* The image ended in its records: the commit of it fails, and so the report says why. */
+static int load_truncated(struct transfer *transfer)
+{
+	struct kckpt_commit commit = { 0 };
+	int err = transfer->bytes ? kckpt_session_commit(transfer->session, &commit, sizeof(commit)) : 0;
+
+	return err ? err : -EBADMSG;
+}
+
+static int load_copy(struct transfer *transfer, struct kckpt_instantiate *request, size_t request_size)
+{
+	int made = 0, err;
+	ssize_t got;
+
+	for (;;) {
+		got = read_some(transfer->fd, transfer->buffer, BUFFER_SIZE);
+		if (got < 0)
+			return (int)got;
+		if (!got)
+			return made ? 0 : load_truncated(transfer);
+		err = load_piece(transfer, (size_t)got, request, request_size, &made);
+		if (!err)
+			err = transfer_moved(transfer, (size_t)got);
+		if (err)
+			return err;
+	}
+}
+
+EXPORT int kckpt_load_from_fd(struct kckpt_session *session, int fd, struct kckpt_instantiate *request, size_t size,
+			      kckpt_progress_fn *progress, void *data)
+{
+	struct transfer transfer = { .session = session, .fd = fd, .progress = progress, .data = data };
+	int err = request && size ? transfer_begin(&transfer) : -EINVAL;
+
+	if (!err)
+		err = load_copy(&transfer, request, size);
+	free(transfer.buffer);
+	return err;
+}
