@@ -61,6 +61,7 @@ static ssize_t chardev_read(struct kiocb *iocb, struct iov_iter *to)
 	if (n)
 		return n;
 	n = kckpt_session_read(session, to);
+	kckpt_event_failed(session, n);
 	mutex_unlock(&session->lock);
 	return n;
 }
@@ -73,6 +74,8 @@ static ssize_t chardev_write(struct kiocb *iocb, struct iov_iter *from)
 	if (n)
 		return n;
 	n = kckpt_session_write(session, from);
+	if (n != -EBUSY)	/* which only tells where the records end */
+		kckpt_event_failed(session, n);
 	mutex_unlock(&session->lock);
 	return n;
 }
@@ -231,6 +234,7 @@ static long chardev_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	if (err)
 		return err;
 	err = chardev_do(session, _IOC_NR(cmd), &req);
+	kckpt_event_failed(session, err);
 	mutex_unlock(&session->lock);
 	if (!err && _IOC_DIR(cmd) & _IOC_READ)
 		err = kckpt_copy_out(user, &req, min(call->size, user_size));

@@ -41,6 +41,8 @@ static void session_watchdog(struct work_struct *work)
 	WRITE_ONCE(session->expired, kckpt_fail(&session->ctx, NULL, code, 0, ""));
 	kckpt_crew_kill(&session->crew);
 	kckpt_freezer_thaw(&session->freezer);
+	kckpt_event_expired(session);
+	kckpt_event_thawed(session);
 }
 
 static void watchdog_start(struct kckpt_session *session, u32 stall_ms, u32 pause_ms)
@@ -81,6 +83,7 @@ static int session_init(struct kckpt_session *session)
 	ctx->pidns = get_pid_ns(task_active_pid_ns(current));
 	ctx->cred = get_current_cred();
 	get_fs_root(current->fs, &ctx->root);
+	kckpt_events_open(session);
 	return 0;
 }
 
@@ -130,6 +133,7 @@ static void session_free(struct kref *ref)
 	path_put(&ctx->root);
 	put_cred(ctx->cred);
 	put_pid_ns(ctx->pidns);
+	kckpt_events_free(session);
 	kvfree(session);
 	module_put(THIS_MODULE);
 }
@@ -146,12 +150,14 @@ static void session_rollback(struct kckpt_session *session)
 	if (session->load && session->state != KCKPT_DONE)
 		kckpt_crew_kill(&session->crew);
 	kckpt_freezer_drop(&session->freezer);
+	kckpt_event_thawed(session);
 	session->ctx.cgrp = NULL;
 }
 
 void kckpt_session_release(struct kckpt_session *session)
 {
 	session_rollback(session);
+	kckpt_event_closed(session);
 	kckpt_session_put(session);
 }
 
@@ -203,6 +209,7 @@ int kckpt_session_freeze(struct kckpt_session *session, const struct kckpt_freez
 	      kckpt_freezer_hold(ctx, &session->freezer, req->cgroup);
 	if (err)
 		return err;
+	kckpt_event_begun(session, KCKPT_OP_FREEZE);
 	/* The bound of the pause counts from the request on, so the watchdog is there before it. */
 	watchdog_start(session, req->stall_ms, req->max_pause_ms);
 	err = kckpt_freezer_freeze(ctx, &session->freezer, req->timeout_ms ?: DEFAULT_FREEZE_MS);
@@ -214,6 +221,7 @@ int kckpt_session_freeze(struct kckpt_session *session, const struct kckpt_freez
 	}
 	ctx->cgrp = session->freezer.cgrp;
 	session->state = KCKPT_FROZEN;
+	kckpt_event_frozen(session);
 	return 0;
 }
 
@@ -295,8 +303,10 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 	session->capture_ns = ktime_to_ns(ktime_sub(ktime_get(), start));
 	if (!err)
 		err = kckpt_session_check(session);
-	if (!err)
+	if (!err) {
 		capture_result(session, req);
+		kckpt_event_captured(session, req);
+	}
 	if (!err && !check_only) {
 		session->state = KCKPT_CAPTURED;
 		return 0;
@@ -335,8 +345,11 @@ ssize_t kckpt_session_read(struct kckpt_session *session, struct iov_iter *to)
 	err = kckpt_session_check(session);
 	if (err)
 		return session_failed(session, err);
-	if (session->save->phase == KCKPT_SAVE_DONE)
+	kckpt_event_progress(session);
+	if (session->save->phase == KCKPT_SAVE_DONE) {
 		session->state = KCKPT_SAVED;
+		kckpt_event_saved(session);
+	}
 	return n;
 }
 
@@ -363,6 +376,7 @@ int kckpt_session_kill(struct kckpt_session *session)
 	err = READ_ONCE(session->expired) ?: kckpt_capture_kill(&session->ctx, KILL_MS);
 	if (err)
 		return session_failed(session, err);
+	kckpt_event_killed(session);
 	session_end(session, KCKPT_DONE);
 	return err;
 }
@@ -374,6 +388,7 @@ int kckpt_session_release_frozen(struct kckpt_session *session)
 	if (err)
 		return err;
 	kckpt_freezer_give(&session->freezer);
+	kckpt_event_released(session);
 	session_end(session, KCKPT_DONE);
 	return 0;
 }
@@ -397,6 +412,7 @@ ssize_t kckpt_session_write(struct kckpt_session *session, struct iov_iter *from
 		if (!session->load)
 			return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "stream");
 		session->state = KCKPT_LOADING;
+		kckpt_event_begun(session, KCKPT_OP_RESTORE);
 		watchdog_start(session, 0, 0);
 	}
 	n = kckpt_load_write(ctx, session->load, from);
@@ -405,8 +421,11 @@ ssize_t kckpt_session_write(struct kckpt_session *session, struct iov_iter *from
 		return session_failed(session, n < 0 ? n : err);
 	if (session->state == KCKPT_LOADING && session->load->records_done)
 		session->state = KCKPT_LOADED;
-	if (session->load->phase == KCKPT_LOAD_DONE)
+	kckpt_event_progress(session);
+	if (session->load->phase == KCKPT_LOAD_DONE && session->state != KCKPT_COMPLETE) {
 		session->state = KCKPT_COMPLETE;
+		kckpt_event_complete(session);
+	}
 	return n;
 }
 
@@ -511,6 +530,7 @@ int kckpt_session_instantiate(struct kckpt_session *session, struct kckpt_instan
 	req->nr_tasks = ctx->nr_tasks;
 	session->state = KCKPT_INSTANTIATED;
 	session->load->go_on = true;
+	kckpt_event_instantiated(session, req);
 	return 0;
 }
 
@@ -536,8 +556,11 @@ int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commi
 	if (err)
 		return session_failed(session, err);
 	/* From here on nothing fails. */
-	if (req->flags & KCKPT_COMMIT_FROZEN)
+	kckpt_event_committed(session);
+	if (req->flags & KCKPT_COMMIT_FROZEN) {
 		kckpt_freezer_give(&session->freezer);
+		kckpt_event_released(session);
+	}
 	session->state = KCKPT_DONE;
 	session_rollback(session);
 	drop_inherit(ctx);

@@ -22,6 +22,7 @@
 #include <linux/workqueue.h>
 
 #include "crew.h"
+#include "events.h"
 #include "family.h"
 #include "freeze.h"
 #include "load.h"
@@ -43,6 +44,7 @@ struct kckpt_session {
 	int expired;			/* errno once the watchdog has fired: nothing is accepted any more */
 
 	u64 capture_ns, create_ns, commit_ns;
+	struct kckpt_events events;
 };
 
 struct kckpt_session *kckpt_session_open(void);
