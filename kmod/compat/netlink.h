@@ -6,8 +6,8 @@
 
 /*
  * KCKPT_GROUP_ADMIN - flag of a multicast group that only CAP_SYS_ADMIN may join. Since e03781879a0d ("drop_monitor:
- * Require 'CAP_SYS_ADMIN' when joining "events" group") (v6.7, v6.1.68, so in all that Debian 12 still ships). A
- * kernel that cannot keep others out gets no events.
+ * Require 'CAP_SYS_ADMIN' when joining "events" group") (v6.7, and later releases of v6.1). A kernel that cannot
+ * keep others out gets no events.
  */
 #ifdef GENL_MCAST_CAP_SYS_ADMIN
 #define KCKPT_CAN_GUARD_GROUP true
