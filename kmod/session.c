@@ -43,6 +43,7 @@ static void session_watchdog(struct work_struct *work)
 	kckpt_freezer_thaw(&session->freezer);
 	kckpt_event_expired(session);
 	kckpt_event_thawed(session);
+	kckpt_session_wake(session);
 }
 
 static void watchdog_start(struct kckpt_session *session, u32 stall_ms, u32 pause_ms)
@@ -67,6 +68,7 @@ static int session_init(struct kckpt_session *session)
 
 	kref_init(&session->ref);
 	mutex_init(&session->lock);
+	init_waitqueue_head(&session->wait);
 	INIT_DELAYED_WORK(&session->watchdog, session_watchdog);
 	kckpt_freezer_init(&session->freezer);
 	kckpt_crew_init(&session->crew);
