@@ -18,7 +18,7 @@ TOOL := $(CURDIR)/build/userspace/kckpt
 MODULE := $(CURDIR)/build/kmod-$(KERNEL)/kckpt.ko
 
 PACKAGES := qemu-system-x86 busybox-static kmod e2fsprogs xz-utils python3 gcc g++ make cmake libelf-dev \
-	libcli11-dev libxxhash-dev libfmt-dev nlohmann-json3-dev libgtest-dev scdoc
+	libcli11-dev libmnl-dev libxxhash-dev libfmt-dev nlohmann-json3-dev libgtest-dev scdoc
 LINT_PACKAGES := sparse shellcheck codespell clang-format
 DEMO_PACKAGES := criu
 

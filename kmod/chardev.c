@@ -6,6 +6,7 @@
 #include <linux/module.h>
 #include <linux/uio.h>
 
+#include "compat/file.h"
 #include "fault.h"
 #include "ksym.h"
 #include "main.h"
@@ -51,6 +52,13 @@ static int session_lock(struct file *file)
 	return mutex_lock_killable(&session->lock);
 }
 
+/* Whoever polls the session looks at it again. */
+static void session_unlock(struct kckpt_session *session)
+{
+	mutex_unlock(&session->lock);
+	kckpt_session_wake(session);
+}
+
 static ssize_t chardev_read(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct kckpt_session *session = iocb->ki_filp->private_data;
@@ -59,7 +67,8 @@ static ssize_t chardev_read(struct kiocb *iocb, struct iov_iter *to)
 	if (n)
 		return n;
 	n = kckpt_session_read(session, to);
-	mutex_unlock(&session->lock);
+	kckpt_event_failed(session, n);
+	session_unlock(session);
 	return n;
 }
 
@@ -71,8 +80,35 @@ static ssize_t chardev_write(struct kiocb *iocb, struct iov_iter *from)
 	if (n)
 		return n;
 	n = kckpt_session_write(session, from);
-	mutex_unlock(&session->lock);
+	if (n != -EBUSY)	/* which only tells where the records end */
+		kckpt_event_failed(session, n);
+	session_unlock(session);
 	return n;
+}
+
+static __poll_t chardev_poll(struct file *file, struct poll_table_struct *table)
+{
+	struct kckpt_session *session = file->private_data;
+
+	poll_wait(file, &session->wait, table);
+	/* Without the lock: a request may hold it for long, and is followed by a wakeup. */
+	if (READ_ONCE(session->expired))
+		return EPOLLERR;
+	switch (READ_ONCE(session->state)) {
+	case KCKPT_EMPTY:
+	case KCKPT_LOADING:
+	case KCKPT_INSTANTIATED:
+		return EPOLLOUT | EPOLLWRNORM;
+	case KCKPT_CAPTURED:
+	case KCKPT_SAVED:
+		return EPOLLIN | EPOLLRDNORM;
+	case KCKPT_DONE:
+		return EPOLLHUP;
+	case KCKPT_FAILED:
+		return EPOLLERR;
+	default:
+		return 0;
+	}
 }
 
 /* ---- requests about the module itself ---- */
@@ -233,7 +269,8 @@ static long chardev_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	if (err)
 		return err;
 	err = chardev_do(session, _IOC_NR(cmd), &req);
-	mutex_unlock(&session->lock);
+	kckpt_event_failed(session, err);
+	session_unlock(session);
 	if (!err && _IOC_DIR(cmd) & _IOC_READ)
 		err = kckpt_copy_out(user, &req, min(call->size, user_size));
 	return err;
@@ -245,6 +282,8 @@ static const struct file_operations chardev_fops = {
 	.release	= chardev_release,
 	.read_iter	= chardev_read,
 	.write_iter	= chardev_write,
+	.splice_read	= kckpt_splice_read,
+	.poll		= chardev_poll,
 	.unlocked_ioctl	= chardev_ioctl,
 	.llseek		= noop_llseek,
 };

@@ -4,6 +4,7 @@
 #include <linux/rcupdate.h>
 
 #include "compat/version.h"
+#include "events.h"
 #include "fault.h"
 #include "ksym.h"
 #include "main.h"
@@ -28,9 +29,12 @@ static int __init kckpt_init(void)
 	if (err)
 		return err;
 	kckpt_fault_init();
+	kckpt_events_init();
 	err = kckpt_chardev_init();
-	if (err)
-		kckpt_fault_exit();
+	if (!err)
+		return 0;
+	kckpt_events_exit();
+	kckpt_fault_exit();
 	return err;
 }
 
@@ -41,6 +45,7 @@ static int __init kckpt_init(void)
 static void __exit kckpt_exit(void)
 {
 	kckpt_chardev_exit();
+	kckpt_events_exit();
 	kckpt_fault_exit();
 	synchronize_rcu_tasks();
 }

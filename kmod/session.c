@@ -45,6 +45,9 @@ static void session_watchdog(struct work_struct *work)
 	WRITE_ONCE(session->expired, kckpt_fail(&session->ctx, NULL, code, 0, ""));
 	kckpt_crew_kill(session);
 	kckpt_freezer_thaw(&session->freezer);
+	kckpt_event_expired(session);
+	kckpt_event_thawed(session);
+	kckpt_session_wake(session);
 }
 
 static void watchdog_start(struct kckpt_session *session, u32 stall_ms, u32 pause_ms)
@@ -69,6 +72,7 @@ static int session_init(struct kckpt_session *session)
 
 	kref_init(&session->ref);
 	mutex_init(&session->lock);
+	init_waitqueue_head(&session->wait);
 	INIT_DELAYED_WORK(&session->watchdog, session_watchdog);
 	kckpt_freezer_init(&session->freezer);
 	kckpt_crew_init(&session->crew);
@@ -85,6 +89,7 @@ static int session_init(struct kckpt_session *session)
 	ctx->pidns = get_pid_ns(task_active_pid_ns(current));
 	ctx->cred = get_current_cred();
 	get_fs_root(current->fs, &ctx->root);
+	kckpt_events_open(session);
 	return 0;
 }
 
@@ -136,6 +141,7 @@ static void session_free(struct kref *ref)
 	path_put(&ctx->root);
 	put_cred(ctx->cred);
 	put_pid_ns(ctx->pidns);
+	kckpt_events_free(session);
 	kvfree(session);
 	module_put(THIS_MODULE);
 }
@@ -153,12 +159,14 @@ static void session_rollback(struct kckpt_session *session)
 		kckpt_crew_kill(session);
 	kckpt_freezer_unlist(&session->ctx);
 	kckpt_freezer_drop(&session->freezer);
+	kckpt_event_thawed(session);
 	session->ctx.cgrp = NULL;
 }
 
 void kckpt_session_release(struct kckpt_session *session)
 {
 	session_rollback(session);
+	kckpt_event_closed(session);
 	kckpt_session_put(session);
 }
 
@@ -213,6 +221,7 @@ int kckpt_session_freeze(struct kckpt_session *session, const struct kckpt_freez
 	      kckpt_freezer_hold(ctx, &session->freezer, req->cgroup);
 	if (err)
 		return err;
+	kckpt_event_begun(session, KCKPT_OP_FREEZE);
 	/* The bound of the pause counts from the request on, so the watchdog is there before it. */
 	watchdog_start(session, req->stall_ms, req->max_pause_ms);
 	err = kckpt_freezer_freeze(ctx, &session->freezer, req->timeout_ms ?: DEFAULT_FREEZE_MS);
@@ -224,6 +233,7 @@ int kckpt_session_freeze(struct kckpt_session *session, const struct kckpt_freez
 	}
 	ctx->cgrp = session->freezer.cgrp;
 	session->state = KCKPT_FROZEN;
+	kckpt_event_frozen(session);
 	return 0;
 }
 
@@ -308,8 +318,10 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 	session->capture_ns = ktime_to_ns(ktime_sub(ktime_get(), start));
 	if (!err)
 		err = kckpt_session_check(session);
-	if (!err)
+	if (!err) {
 		capture_result(session, req);
+		kckpt_event_captured(session, req);
+	}
 	if (!err && !check_only) {
 		session->state = KCKPT_CAPTURED;
 		return 0;
@@ -348,8 +360,11 @@ ssize_t kckpt_session_read(struct kckpt_session *session, struct iov_iter *to)
 	err = kckpt_session_check(session);
 	if (err)
 		return session_failed(session, err);
-	if (session->save->phase == KCKPT_SAVE_DONE)
+	kckpt_event_progress(session);
+	if (session->save->phase == KCKPT_SAVE_DONE) {
 		session->state = KCKPT_SAVED;
+		kckpt_event_saved(session);
+	}
 	return n;
 }
 
@@ -376,6 +391,7 @@ int kckpt_session_kill(struct kckpt_session *session)
 	err = READ_ONCE(session->expired) ?: kckpt_capture_kill(&session->ctx, KILL_MS);
 	if (err)
 		return session_failed(session, err);
+	kckpt_event_killed(session);
 	session_end(session, KCKPT_DONE);
 	return err;
 }
@@ -387,6 +403,7 @@ int kckpt_session_release_frozen(struct kckpt_session *session)
 	if (err)
 		return err;
 	kckpt_freezer_give(&session->freezer);
+	kckpt_event_released(session);
 	session_end(session, KCKPT_DONE);
 	return 0;
 }
@@ -410,6 +427,7 @@ ssize_t kckpt_session_write(struct kckpt_session *session, struct iov_iter *from
 		if (!session->load)
 			return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "stream");
 		session->state = KCKPT_LOADING;
+		kckpt_event_begun(session, KCKPT_OP_RESTORE);
 		watchdog_start(session, 0, 0);
 	}
 	n = kckpt_load_write(ctx, session->load, from);
@@ -418,8 +436,11 @@ ssize_t kckpt_session_write(struct kckpt_session *session, struct iov_iter *from
 		return session_failed(session, n < 0 ? n : err);
 	if (session->state == KCKPT_LOADING && session->load->records_done)
 		session->state = KCKPT_LOADED;
-	if (session->load->phase == KCKPT_LOAD_DONE)
+	kckpt_event_progress(session);
+	if (session->load->phase == KCKPT_LOAD_DONE && session->state != KCKPT_COMPLETE) {
 		session->state = KCKPT_COMPLETE;
+		kckpt_event_complete(session);
+	}
 	return n;
 }
 
@@ -584,6 +605,7 @@ int kckpt_session_instantiate(struct kckpt_session *session, struct kckpt_instan
 	req->nr_tasks = ctx->nr_tasks;
 	session->state = KCKPT_INSTANTIATED;
 	session->load->go_on = true;
+	kckpt_event_instantiated(session, req);
 	return 0;
 }
 
@@ -609,8 +631,11 @@ int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commi
 	if (err)
 		return session_failed(session, err);
 	/* From here on nothing fails. */
-	if (req->flags & KCKPT_COMMIT_FROZEN)
+	kckpt_event_committed(session);
+	if (req->flags & KCKPT_COMMIT_FROZEN) {
 		kckpt_freezer_give(&session->freezer);
+		kckpt_event_released(session);
+	}
 	session->state = KCKPT_DONE;
 	session_rollback(session);
 	drop_inherit(ctx);

@@ -19,9 +19,12 @@
 
 #include <linux/kref.h>
 #include <linux/mutex.h>
+#include <linux/poll.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "crew.h"
+#include "events.h"
 #include "family.h"
 #include "freeze.h"
 #include "load.h"
@@ -43,6 +46,8 @@ struct kckpt_session {
 	int expired;			/* errno once the watchdog has fired: nothing is accepted any more */
 
 	u64 capture_ns, create_ns, commit_ns;
+	struct kckpt_events events;
+	wait_queue_head_t wait;		/* who polls */
 };
 
 struct kckpt_session *kckpt_session_open(void);
@@ -54,6 +59,12 @@ static inline int kckpt_session_check(struct kckpt_session *session)
 {
 	kckpt_progress(&session->ctx);
 	return READ_ONCE(session->expired);
+}
+
+/* kckpt_session_wake() - the state may be another now. */
+static inline void kckpt_session_wake(struct kckpt_session *session)
+{
+	wake_up_poll(&session->wait, EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP);
 }
 
 /* The requests; session.lock is held. */

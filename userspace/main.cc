@@ -33,6 +33,7 @@ constexpr Entry entries[] = {
 	{"verify", "tell whether an image is whole", make_verify},
 	{"freeze", "stop a job", make_freeze},
 	{"thaw", "let a frozen job run on", make_thaw},
+	{"monitor", "tell what happens, as it happens", make_monitor},
 	{"features", "tell what the module can do on this kernel", make_features},
 	{"version", "tell the versions", make_version},
 };

@@ -34,6 +34,10 @@
  * write() takes the image in pieces of any size. It stops at the end of the records with a short count; a
  * write there before INSTANTIATE fails with EBUSY. Writing past the end of the image fails with EFBIG.
  *
+ * poll() tells what makes sense now: EPOLLOUT in EMPTY, LOADING and INSTANTIATED, where write() takes the image;
+ * EPOLLIN in CAPTURED and SAVED, where read() gives it; EPOLLHUP in DONE; EPOLLERR when the session has failed or
+ * the watchdog has ended it, which wakes who polls. splice() from the device does as read(), and copies, too.
+ *
  * Errors: an ioctl, read or write that fails returns -1 with errno as usual, and the session keeps a *report*,
  * a list of struct kckpt_error that says what, which task, descriptor and path, to be fetched with
  * KCKPT_IOC_REPORT. CAPTURE lists all that keeps the job from being dumped, not just the first. A caller

@@ -58,6 +58,7 @@ std::unique_ptr<Command> make_check();
 std::unique_ptr<Command> make_dump();
 std::unique_ptr<Command> make_features();
 std::unique_ptr<Command> make_freeze();
+std::unique_ptr<Command> make_monitor();
 std::unique_ptr<Command> make_restore();
 std::unique_ptr<Command> make_show();
 std::unique_ptr<Command> make_thaw();

@@ -18,9 +18,11 @@ _kckpt_external() {
 }
 
 _kckpt() {
-	local commands='dump restore check show verify freeze thaw features version'
+	local commands='dump restore check show verify freeze thaw monitor features version'
 	local global='--json --quiet --stats --help'
 	local job='--pid --freeze-timeout'
+	local events='begun frozen captured progress saved instantiated complete committed thawed released killed'
+	events+=' failed expired closed'
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command='' word options=''
 
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
@@ -48,7 +50,10 @@ _kckpt() {
 	--external)
 		_kckpt_external "$cur" "$command"
 		return ;;
-	--*-timeout | --max-pause | --inherit-fd)
+	--until)
+		mapfile -t COMPREPLY < <(compgen -W "$events" -- "$cur")
+		return ;;
+	--session | --*-timeout | --max-pause | --inherit-fd)
 		return ;;
 	esac
 
@@ -60,6 +65,7 @@ _kckpt() {
 	freeze) options=$job ;;
 	thaw) options='--pid' ;;
 	show) options='--records' ;;
+	monitor) options='--session --once --until' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$options $global" -- "$cur")
 	[[ $cur == -* ]] && return

@@ -22,24 +22,6 @@ std::string cause_name(const Problem &problem)
 	return known ? std::string() : errno_name(problem.err);
 }
 
-/* "pid 4121 (nginx), fd 7: /var/tmp/upload.part"; empty when nothing is known. */
-std::string where_text(const Problem &problem)
-{
-	std::string out;
-	const auto add = [&](std::string part) { out += (out.empty() ? "" : ", ") + std::move(part); };
-	if (problem.pid > 0)
-		add(fmt::format("pid {}", problem.pid));
-	if (!problem.comm.empty())
-		out += fmt::format("{}({})", out.empty() ? "" : " ", printable(problem.comm));
-	if (problem.fd >= 0)
-		add(fmt::format("fd {}", problem.fd));
-	if (problem.object > 0)
-		add(fmt::format("{} object {}", family_name(problem.family), problem.object));
-	if (!problem.detail.empty())
-		out += (out.empty() ? "" : ": ") + printable(problem.detail);
-	return out;
-}
-
 std::string where_lines(const std::vector<const Problem *> &group)
 {
 	std::string out;
@@ -98,6 +80,8 @@ std::vector<std::vector<const Problem *>> groups_of(const Error &error)
 	return groups;
 }
 
+} // namespace
+
 nlohmann::ordered_json problem_json(const Problem &problem)
 {
 	const ErrorInfo &info = error_info(problem.code);
@@ -121,7 +105,22 @@ nlohmann::ordered_json problem_json(const Problem &problem)
 	return out;
 }
 
-} // namespace
+std::string where_text(const Problem &problem)
+{
+	std::string out;
+	const auto add = [&](std::string part) { out += (out.empty() ? "" : ", ") + std::move(part); };
+	if (problem.pid > 0)
+		add(fmt::format("pid {}", problem.pid));
+	if (!problem.comm.empty())
+		out += fmt::format("{}({})", out.empty() ? "" : " ", printable(problem.comm));
+	if (problem.fd >= 0)
+		add(fmt::format("fd {}", problem.fd));
+	if (problem.object > 0)
+		add(fmt::format("{} object {}", family_name(problem.family), problem.object));
+	if (!problem.detail.empty())
+		out += (out.empty() ? "" : ": ") + printable(problem.detail);
+	return out;
+}
 
 std::string error_text(const Error &error)
 {

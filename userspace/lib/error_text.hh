@@ -22,4 +22,8 @@ namespace kckpt
 std::string error_text(const Error &error);
 nlohmann::ordered_json error_json(const Error &error);
 
+/* One fact: "pid 4121 (nginx), fd 7: /var/tmp/upload.part", empty when nothing is known of it; and all of it. */
+std::string where_text(const Problem &problem);
+nlohmann::ordered_json problem_json(const Problem &problem);
+
 } // namespace kckpt

@@ -66,7 +66,7 @@ TEST(Cli, HelpIsNoError)
 	EXPECT_EQ(kckpt("--help").status, 0);
 	EXPECT_TRUE(has(kckpt("--help"), "restore"));
 	for (const char *command :
-	     {"dump", "restore", "check", "show", "verify", "freeze", "thaw", "features", "version"}) {
+	     {"dump", "restore", "check", "show", "verify", "freeze", "thaw", "monitor", "features", "version"}) {
 		const Ran ran = kckpt(std::string(command) + " --help");
 		EXPECT_EQ(ran.status, 0) << command;
 		EXPECT_TRUE(has(ran, "Usage: kckpt " + std::string(command))) << ran.out;
@@ -106,6 +106,13 @@ TEST(Cli, UsageErrorsAreTwo)
 		EXPECT_EQ(kckpt(arguments).status, 2) << arguments;
 }
 
+TEST(Cli, MonitorHasUsageErrors)
+{
+	for (const char *arguments : {"monitor --until frob", "monitor --session 0", "monitor --session", "monitor now",
+				      "monitor --once --session 1", "--json monitor --frob"})
+		EXPECT_EQ(kckpt(arguments).status, 2) << arguments;
+}
+
 TEST(Cli, VersionIsToldWithoutAModule)
 {
 	const Ran ran = kckpt("version");
@@ -125,6 +132,8 @@ TEST(Cli, MissingModuleIsNamed)
 			   "  where: /dev/kckpt\n"
 			   "  try:   load it as root with `modprobe kckpt`, or with insmod and the path of kckpt.ko\n"
 			   "  code:  MODULE_MISSING (ENODEV)\n");
+	EXPECT_TRUE(has(kckpt("monitor"), "code:  MODULE_MISSING (ENODEV)"));
+	EXPECT_TRUE(has(kckpt("--json monitor"), "\"MODULE_MISSING\""));
 	const auto json = nlohmann::json::parse(kckpt("features --json").out);
 	EXPECT_EQ(json["errors"][0]["code"], "MODULE_MISSING");
 }

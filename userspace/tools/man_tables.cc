@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <string_view>
 
+#include <kckpt/netlink.h>
+
 #include "lib/error.hh"
 #include "lib/record.hh"
 #include "lib/say.hh"
@@ -31,6 +33,13 @@ void errors()
 		    escaped(info.remedy));
 }
 
+void events()
+{
+#define KCKPT_EVENT(name, word, meaning) say(stdout, "*{}*\n\t{}.\n\n", word, escaped(meaning));
+#include <kckpt/events.def>
+#undef KCKPT_EVENT
+}
+
 void fields(std::span<const FieldInfo> table)
 {
 	for (const FieldInfo &field : table)
@@ -57,7 +66,11 @@ int main(int argc, char **argv)
 	const std::string_view what = argc == 2 ? argv[1] : "";
 	if (what == "errors")
 		errors();
+	else if (what == "events")
+		events();
 	else if (what == "records")
 		records();
-	return what == "errors" || what == "records" ? 0 : 2;
+	else
+		return 2;
+	return 0;
 }
