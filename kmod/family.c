@@ -27,7 +27,7 @@ u32 kckpt_family_of_file(struct file *file)
 	u32 id;
 
 	for (id = 1; id < ARRAY_SIZE(families); id++)
-		if (families[id]->claims && !kckpt_ksym_missing(id) && families[id]->claims(file))
+		if (families[id] && families[id]->claims && !kckpt_ksym_missing(id) && families[id]->claims(file))
 			return id;
 	return 0;
 }

@@ -5,7 +5,7 @@
  *
  * A file that was named with --inherit-fd is not described; the restorer hands over another in its place.
  *
- * Refused: kinds that no family claims, O_PATH, signal owners (F_SETOWN), leases and locks.
+ * Refused: kinds that no family claims, O_PATH, signal owners (F_SETOWN), leases. Locks are of the family `lock`.
  * Not saved: the credentials it was opened with (the restorer's), readahead state and fadvise() hints, errors of
  * writing back that nobody has asked for yet, sharing of the offset with a process outside.
  */
@@ -15,6 +15,7 @@
 #include "compat/file.h"
 #include "family.h"
 #include "fault.h"
+#include "obj_lock.h"
 
 /* What F_GETFL may tell of a file that we open again. */
 #define FILE_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
@@ -48,25 +49,6 @@ static const struct kckpt_inherit *file_inherited(const struct kckpt_ctx *ctx, c
 	return NULL;
 }
 
-static bool file_has_lock(const struct file *file)
-{
-	struct file_lock_context *locks = kckpt_lock_context(file_inode(file));
-	struct file_lock *lock;
-	bool has = false;
-
-	if (!locks)
-		return false;
-	spin_lock(&locks->flc_lock);
-	kckpt_for_each_lock(lock, &locks->flc_posix)
-		has |= kckpt_lock_is(lock, file);
-	kckpt_for_each_lock(lock, &locks->flc_flock)
-		has |= kckpt_lock_is(lock, file);
-	kckpt_for_each_lock(lock, &locks->flc_lease)
-		has |= kckpt_lock_is(lock, file);
-	spin_unlock(&locks->flc_lock);
-	return has;
-}
-
 static const char *file_unsupported(const struct file *file)
 {
 	if (file->f_mode & FMODE_PATH)
@@ -77,8 +59,8 @@ static const char *file_unsupported(const struct file *file)
 		return "access mode 3";
 	if (kckpt_file_has_owner(file))
 		return "a signal owner (F_SETOWN, F_SETSIG)";
-	if (file_has_lock(file))
-		return "a lock or lease";
+	if (kckpt_file_has_lease(file))
+		return "a lease (F_SETLEASE)";
 	return NULL;
 }
 
@@ -117,6 +99,11 @@ static int file_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	}
 	/* Lives as long as the file, which we hold. */
 	return PTR_ERR_OR_ZERO(kckpt_intern(ctx, family, file_key(family, file), &obj->where));
+}
+
+static int file_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	return kckpt_lock_collect(ctx, obj, file_inherited(ctx, obj->ptr));
 }
 
 static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -241,7 +228,7 @@ static int file_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 const struct kckpt_family_ops kckpt_file_ops = {
 	.name = "file",
 	.put = file_put,
-	.collect = file_collect, .dump = file_dump,
+	.collect = file_collect, .closed = file_closed, .dump = file_dump,
 	.check = file_check, .restore = file_restore,
 	.release = file_release,
 };

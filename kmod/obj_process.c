@@ -18,6 +18,7 @@
 #include "fault.h"
 #include "ksym.h"
 #include "obj_files.h"
+#include "obj_lock.h"
 #include "obj_mm.h"
 #include "obj_process.h"
 #include "obj_task.h"
@@ -511,6 +512,7 @@ static int process_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 	return process_rec(ctx, obj, &rec) ?:
 	       kckpt_mm_finish(ctx, kckpt_objtab_get(&ctx->objs, rec.mm)) ?:
+	       kckpt_lock_finish(ctx, kckpt_objtab_get(&ctx->objs, rec.files)) ?:
 	       kckpt_queue_pending(ctx, obj, KCKPT_K_process_signal, PIDTYPE_TGID);
 }
 

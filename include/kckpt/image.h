@@ -124,4 +124,14 @@ enum kckpt_restart {
 #define KCKPT_FILE_READ		(1u << 1)
 #define KCKPT_FILE_WRITE	(1u << 2)
 
+/* lock.lock_kind */
+enum kckpt_lock_kind {
+	KCKPT_LOCK_POSIX = 1,	/* of a process, by fcntl(F_SETLK) */
+	KCKPT_LOCK_OFD,		/* of an open file, by fcntl(F_OFD_SETLK) */
+	KCKPT_LOCK_FLOCK,	/* of an open file, by flock() */
+};
+
+/* lock.lock_flags */
+#define KCKPT_LOCK_WRITE	(1u << 0)	/* exclusive */
+
 #endif /* KCKPT_IMAGE_H */

@@ -4,22 +4,25 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define WAIT_S 20
 
-/* With a few pages, a pipe and a file, so that its image has something of everything. */
+/* With a few pages, a pipe, a file and locks, so that its image has something of everything. */
 static int count(void)
 {
+	struct flock lock = { .l_type = F_RDLCK, .l_len = 2 };
 	const char *data = test_path(format("data.%d", getpid()));
-	int ends[2];
+	int ends[2], file;
 	char *at = mmap(NULL, 20 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	at[0] = at[9 * 4096] = 1;
 	JOB_SETUP(!pipe(ends) && write(ends[1], "unread", 6) == 6);
-	JOB_SETUP(write_file(data, "data") && open(data, O_RDONLY) >= 0);
+	JOB_SETUP(write_file(data, "data") && (file = open(data, O_RDONLY)) >= 0);
+	JOB_SETUP(!flock(file, LOCK_SH) && !fcntl(file, F_SETLK, &lock) && !fcntl(file, F_OFD_SETLK, &lock));
 	for (;;) {
 		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
 		usleep(1000);
