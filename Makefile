@@ -60,7 +60,7 @@ $(KERNELS:%=module-%): module-%: deps | build/include
 
 .PHONY: userspace
 userspace: build/userspace/CMakeCache.txt ## the tool, in build/userspace/
-	@cmake --build build/userspace --parallel
+	@cmake --build build/userspace --parallel 1
 
 build/userspace/CMakeCache.txt: CMakeLists.txt | deps
 	cmake -S . -B build/userspace

@@ -19,7 +19,7 @@
 
 /* What F_GETFL may tell of a file that we open again. */
 #define FILE_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
-		    O_NOFOLLOW | O_NOATIME)
+		    O_NOFOLLOW | O_NOATIME | __O_TMPFILE)
 
 static void file_put(void *ptr)
 {
@@ -187,6 +187,8 @@ static int file_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	target = kckpt_objtab_get(&ctx->objs, rec.target);
 	if (!target || !kckpt_family(target->family)->open)
 		return kckpt_bad_image(ctx, obj, "open file on object %llu", rec.target);
+	if (rec.open_flags & __O_TMPFILE && target->family != KCKPT_F_ghost)
+		return kckpt_bad_image(ctx, obj, "O_TMPFILE of what has a name");
 	/* Targets come after their files in the image, so their check knows where and how they are used. */
 	if (target->where.fd < 0)
 		target->where = obj->where;

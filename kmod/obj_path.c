@@ -3,7 +3,7 @@
  * Regular files, open or mapped, and directories. Not their contents: they are found again by their path, and a file
  * must be what it was, by size and time of change (device and inode too when the caller is strict).
  *
- * Refused: deleted files, files that their path does not lead to.
+ * Refused: files that their path does not lead to. Deleted ones are of the family `ghost`.
  */
 #include <linux/fcntl.h>
 #include <linux/file.h>
@@ -15,6 +15,7 @@
 #include "compat/file.h"
 #include "family.h"
 #include "fault.h"
+#include "obj_path.h"
 
 /* Open files of these have state that a path does not bring back, and rights that the restorer must not lend. */
 static bool path_is_pseudo(unsigned long magic)
@@ -32,13 +33,18 @@ static bool path_is_pseudo(unsigned long magic)
 	return false;
 }
 
-static bool path_claims(struct file *file)
+bool kckpt_path_is_ordinary(struct file *file)
 {
 	const struct inode *inode = d_backing_inode(kckpt_file_path(file)->dentry);
 
 	if (file->f_path.mnt->mnt_flags & MNT_INTERNAL || path_is_pseudo(inode->i_sb->s_magic))
 		return false;
 	return S_ISREG(inode->i_mode) || S_ISDIR(inode->i_mode);
+}
+
+static bool path_claims(struct file *file)
+{
+	return kckpt_path_is_ordinary(file) && !kckpt_path_is_deleted(kckpt_file_path(file));
 }
 
 /* ---- dump ---- */

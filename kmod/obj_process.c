@@ -356,7 +356,7 @@ static int process_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 static int process_lift_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	static const u32 lifted[] = { RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK, RLIMIT_NOFILE,
-				      RLIMIT_SIGPENDING, RLIMIT_NPROC };
+				      RLIMIT_SIGPENDING, RLIMIT_NPROC, RLIMIT_FSIZE };
 	unsigned int i;
 	int err;
 

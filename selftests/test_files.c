@@ -315,7 +315,7 @@ static int replaced(void)
 
 TEST(files_of_another_link_is_refused)
 {
-	EXPECT_REFUSED(KCKPT_E_FILE_UNLINKED, replaced);
+	EXPECT_REFUSED(KCKPT_E_FILE_LINKED, replaced);
 }
 
 static int renamed(void)

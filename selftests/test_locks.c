@@ -195,19 +195,24 @@ TEST(locks_many)
 	EXPECT_EQ(0, roundtrip(many));
 }
 
-static int on_pipe(void)
+/* On what is no file of a directory. */
+static int on_others(void)
 {
-	int fd[2];
+	int fd[2], ghost = open_data("gone"), reader = open(test_path("gone"), O_RDWR);
 
-	JOB_SETUP(!pipe(fd) && !flock(fd[0], LOCK_EX));
+	JOB_SETUP(!pipe(fd) && !flock(fd[0], LOCK_EX) && ghost >= 0 && reader >= 0 && !unlink(test_path("gone")));
+	JOB_SETUP(!set_lock(ghost, F_OFD_SETLK, F_WRLCK, 0, 0) && !flock(reader, LOCK_EX));
 	job_roundtrip();
 	JOB_CHECK(flock(fd[1], LOCK_EX | LOCK_NB) == -1 && !flock(fd[0], LOCK_UN) && !flock(fd[1], LOCK_EX | LOCK_NB));
+	JOB_CHECK(set_lock(reader, F_OFD_SETLK, F_RDLCK, 0, 1) == -1 && flock(ghost, LOCK_EX | LOCK_NB) == -1);
 	return 0;
 }
 
-TEST(locks_on_pipes)
+TEST(locks_on_pipes_and_deleted_files)
 {
-	EXPECT_EQ(0, roundtrip(on_pipe));
+	struct job_options options = { .dump_args = { "--files=capture" } };
+
+	EXPECT_EQ(0, roundtrip_with(on_others, &options));
 }
 
 /* ---- waited for ---- */

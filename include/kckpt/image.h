@@ -134,4 +134,7 @@ enum kckpt_lock_kind {
 /* lock.lock_flags */
 #define KCKPT_LOCK_WRITE	(1u << 0)	/* exclusive */
 
+/* ghost.ghost_flags */
+#define KCKPT_GHOST_LINKABLE	(1u << 0)	/* opened with O_TMPFILE: may be given a name */
+
 #endif /* KCKPT_IMAGE_H */

@@ -6,10 +6,28 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define WAIT_S 20
+
+bool runner_with_ghosts;
+
+/* A deleted file on a tmpfs and one on the root file system, locked, and a removed working directory. */
+static bool have_ghosts(void)
+{
+	const char *paths[] = { test_path("ghost"), format("/var/tmp/kckpt-ghost-%d", getpid()) };
+	int fd, i;
+
+	for (i = 0; i < 2; i++) {
+		fd = open(paths[i], O_RDWR | O_CREAT | O_EXCL, 0600);
+		if (fd < 0 || write(fd, "content", 7) != 7 || ftruncate(fd, 1 << 20) || pwrite(fd, "end", 3, 100000) != 3 ||
+		    flock(fd, LOCK_EX) || unlink(paths[i]))
+			return false;
+	}
+	return !mkdir(paths[0], 0700) && !chdir(paths[0]) && !rmdir(paths[0]);
+}
 
 /* With a few pages, a pipe, a file and locks, so that its image has something of everything. */
 static int count(void)
@@ -23,6 +41,7 @@ static int count(void)
 	JOB_SETUP(!pipe(ends) && write(ends[1], "unread", 6) == 6);
 	JOB_SETUP(write_file(data, "data") && (file = open(data, O_RDONLY)) >= 0);
 	JOB_SETUP(!flock(file, LOCK_SH) && !fcntl(file, F_SETLK, &lock) && !fcntl(file, F_OFD_SETLK, &lock));
+	JOB_SETUP(!runner_with_ghosts || have_ghosts());
 	for (;;) {
 		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
 		usleep(1000);

@@ -38,6 +38,7 @@ public:
 	{
 		target_.attach(app);
 		add_inherit_option(app, inherit_, "a descriptor of the job that belongs to the outside");
+		add_files_option(app, capture_flags_);
 		app.add_option("--freeze-timeout", timeout_ms_, "wait that long for the last task, in ms");
 	}
 
@@ -57,7 +58,7 @@ public:
 		if (Result<> frozen = device->freeze(request); !frozen)
 			return pass(frozen);
 
-		auto captured = device->capture(KCKPT_CAPTURE_CHECK, inherit_list(inherit_));
+		auto captured = device->capture(KCKPT_CAPTURE_CHECK | capture_flags_, inherit_list(inherit_));
 		if (!captured && !is_verdict(captured.error()))
 			return pass(captured);
 		if (Result<> thawed = device->thaw(); !thawed)
@@ -90,6 +91,7 @@ private:
 
 	Target target_;
 	std::vector<int> inherit_;
+	uint32_t capture_flags_ = 0;
 	uint32_t timeout_ms_ = 10000;
 };
 

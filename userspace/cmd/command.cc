@@ -6,6 +6,8 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <kckpt/uapi.h>
+
 namespace kckpt
 {
 
@@ -20,6 +22,14 @@ void Target::attach(CLI::App &app)
 void add_inherit_option(CLI::App &app, std::vector<int> &fds, const char *help)
 {
 	app.add_option("--inherit-fd", fds, help)->allow_extra_args(false)->check(CLI::NonNegativeNumber);
+}
+
+void add_files_option(CLI::App &app, uint32_t &capture_flags)
+{
+	app.add_option_function<std::string>(
+		   "--files", [&](const std::string &) { capture_flags |= KCKPT_CAPTURE_FILES; },
+		   "capture: files that were deleted while in use go into the image")
+		->check(CLI::IsMember({"capture"}));
 }
 
 void print_json(const nlohmann::ordered_json &value, FILE *out)

@@ -56,6 +56,9 @@ private:
 /* --inherit-fd N, repeatable; each takes one number, so that a FILE may follow. */
 void add_inherit_option(CLI::App &app, std::vector<int> &fds, const char *help);
 
+/* --files=capture, a flag of KCKPT_IOC_CAPTURE. */
+void add_files_option(CLI::App &app, uint32_t &capture_flags);
+
 void print_json(const nlohmann::ordered_json &value, FILE *out);
 
 std::unique_ptr<Command> make_check();
