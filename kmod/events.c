@@ -266,8 +266,7 @@ void kckpt_event_instantiated(struct kckpt_session *session, const struct kckpt_
 	event_put_u32(&event, KCKPT_A_TASKS, req->nr_tasks);
 	if (session->freezer.cgrp) {
 		/* What the request returns is in the namespace of its caller. */
-		event_put_u32(&event, KCKPT_A_PID, session->crew.root ?
-			      task_tgid_nr_ns(session->crew.root, session->ctx.pidns) : 0);
+		event_put_u32(&event, KCKPT_A_PID, session->crew.root_pid);
 		event_put_cgroup(&event, session->freezer.cgrp);
 		event_put_u64(&event, KCKPT_A_DURATION, session->create_ns);
 	}

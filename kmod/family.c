@@ -7,6 +7,7 @@
 #include "family.h"
 #include "fault.h"
 #include "ksym.h"
+#include "obj_path.h"
 
 static const struct kckpt_family_ops *const families[] = {
 #define KCKPT_FAMILY(name, id, title) [id] = &kckpt_##name##_ops,
@@ -208,14 +209,18 @@ int kckpt_make(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 char *kckpt_path(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const struct path *path, char *buf)
 {
-	char *name;
+	char *name = kckpt_path_of_deleted(ctx, obj, path, buf);
 
-	if (d_unlinked(path->dentry)) {
-		name = d_path(path, buf, PATH_MAX);
-		kckpt_fail(ctx, obj, KCKPT_E_FILE_UNLINKED, 0, "%s", IS_ERR(name) ? "?" : name);
-		return NULL;
-	}
-	name = kcall(__d_path)(path, &ctx->root, buf, PATH_MAX);
+	if (!name || !kckpt_path_is_deleted(path))
+		return name;
+	kckpt_fail(ctx, obj, KCKPT_E_FILE_UNLINKED, 0, "%s", name);
+	return NULL;
+}
+
+char *kckpt_path_of_deleted(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const struct path *path, char *buf)
+{
+	char *name = kcall(__d_path)(path, &ctx->root, buf, PATH_MAX);
+
 	if (IS_ERR_OR_NULL(name)) {
 		name = d_path(path, buf, PATH_MAX);
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_UNREACHABLE, 0, "%s", IS_ERR(name) ? "?" : name);

@@ -35,6 +35,7 @@ struct kckpt_ctx {
 	unsigned long progress;		/* jiffies of the last request, byte or object; for the watchdog */
 
 	/* dump */
+	u32 capture_flags;		/* KCKPT_CAPTURE_* */
 	struct cgroup *cgrp;
 	struct cgroup **cgroups;	/* it and those below it, with references; see freeze.h */
 	u32 nr_cgroups;
@@ -84,6 +85,10 @@ struct kckpt_family_ops {
 			  struct kckpt_batch *batch);
 	int (*pages_pin)(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long addr, u32 nr, bool huge,
 			 struct page **pages);
+	/* For families that only lend pages to be filled: they are, take them. And: all pages of the image are in. */
+	int (*pages_write)(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long addr, u32 nr,
+			   struct page **pages);
+	int (*pages_end)(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 };
 
 #define KCKPT_FAMILY(name, id, title) extern const struct kckpt_family_ops kckpt_##name##_ops;
@@ -158,6 +163,9 @@ int kckpt_make(struct kckpt_ctx *ctx, struct kckpt_object *obj);
  * was deleted or cannot be reached.
  */
 char *kckpt_path(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const struct path *path, char *buf);
+
+/* kckpt_path_of_deleted() - the same, of what may have been deleted: the path that it had. */
+char *kckpt_path_of_deleted(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const struct path *path, char *buf);
 
 /* kckpt_bad_image() - IMAGE_RECORD for @obj. */
 #define kckpt_bad_image(ctx, obj, fmt, ...) kckpt_fail(ctx, obj, KCKPT_E_IMAGE_RECORD, 0, fmt, ##__VA_ARGS__)

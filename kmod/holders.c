@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See holders.h. */
 #include <linux/fdtable.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
 #include <linux/sched/signal.h>
 
 #include "family.h"
@@ -48,4 +50,25 @@ bool kckpt_find_holder(struct kckpt_ctx *ctx, bool (*match)(struct file *file, c
 	}
 	rcu_read_unlock();
 	return fd >= 0;
+}
+
+bool kckpt_find_mapper(struct kckpt_ctx *ctx, struct address_space *mapping, struct kckpt_where *where)
+{
+	struct vm_area_struct *vma;
+	struct task_struct *owner;
+	struct rb_node *node;
+	bool found = false;
+
+	i_mmap_lock_read(mapping);
+	for (node = rb_first_cached(&mapping->i_mmap); node && !found; node = rb_next(node)) {
+		vma = rb_entry(node, struct vm_area_struct, shared.rb);
+		found = !kckpt_objtab_find(&ctx->objs, KCKPT_F_mm, vma->vm_mm);
+		rcu_read_lock();
+		owner = found ? rcu_dereference(vma->vm_mm->owner) : NULL;
+		if (owner)
+			*where = kckpt_where(owner, ctx->pidns, -1);
+		rcu_read_unlock();
+	}
+	i_mmap_unlock_read(mapping);
+	return found;
 }

@@ -31,7 +31,8 @@ static void load_unpin(struct kckpt_load *load)
 
 	for (i = 0; i < load->nr_pinned; i++) {
 		/* Reclaim may have written the page to swap while we filled it. */
-		set_page_dirty_lock(load->pinned[i]);
+		if (!kckpt_family(load->target->family)->pages_write)
+			set_page_dirty_lock(load->pinned[i]);
 		put_page(load->pinned[i]);
 	}
 	load->nr_pinned = load->pin_at = load->byte_at = 0;
@@ -297,13 +298,26 @@ static int load_batch(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	return 0;
 }
 
+/* The pages pinned are full. */
+static int load_filled(struct kckpt_ctx *ctx, struct kckpt_load *load)
+{
+	const struct kckpt_family_ops *ops = kckpt_family(load->target->family);
+	int err = 0;
+
+	if (ops->pages_write && load->nr_pinned)
+		err = ops->pages_write(ctx, load->target, load->pin_addr, load->nr_pinned, load->pinned);
+	load_unpin(load);
+	return err;
+}
+
 /* Pins the next pages to be filled. 1: pinned, 0: the batch is done. */
 static int load_pin(struct kckpt_ctx *ctx, struct kckpt_load *load)
 {
 	const struct kckpt_page_run *run;
-	int got;
+	int got = load_filled(ctx, load);
 
-	load_unpin(load);
+	if (got < 0)
+		return got;
 	if (load->run_at < load->nr_runs && load->page_at == load->runs[load->run_at].nr_pages) {
 		load->run_at++;
 		load->page_at = 0;
@@ -311,8 +325,8 @@ static int load_pin(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	if (load->run_at == load->nr_runs)
 		return 0;
 	run = &load->runs[load->run_at];
-	got = kckpt_family(load->target->family)->pages_pin(ctx, load->target,
-			run->vaddr + (u64)load->page_at * PAGE_SIZE,
+	load->pin_addr = run->vaddr + (u64)load->page_at * PAGE_SIZE;
+	got = kckpt_family(load->target->family)->pages_pin(ctx, load->target, load->pin_addr,
 			min_t(u32, KCKPT_LOAD_PIN, run->nr_pages - load->page_at),
 			run->flags & KCKPT_RUN_HUGE, load->pinned);
 	if (got < 0)
@@ -551,12 +565,26 @@ ssize_t kckpt_load_write(struct kckpt_ctx *ctx, struct kckpt_load *load, struct 
 	return load->err ?: count - iov_iter_count(from);
 }
 
+static int load_pages_end(struct kckpt_ctx *ctx)
+{
+	const struct kckpt_family_ops *ops;
+	struct kckpt_object *obj;
+	int err = 0;
+
+	kckpt_for_each_object(&ctx->objs, obj) {
+		ops = kckpt_family(obj->family);
+		if (!err && ops->pages_end && obj->made)
+			err = ops->pages_end(ctx, obj);
+	}
+	return err;
+}
+
 int kckpt_load_complete(struct kckpt_ctx *ctx, struct kckpt_load *load)
 {
 	if (load->err)
 		return load->err;
 	if (load->phase == KCKPT_LOAD_DONE)
-		return 0;
+		return load_pages_end(ctx);
 	return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_TRUNCATED, 0, "it ends after %llu bytes%s",
 			  load->digest.at + load->have, load->records_done ? "" : ", within the records");
 }

@@ -47,6 +47,7 @@ struct kckpt_load {
 	struct kckpt_object *target;
 	const struct kckpt_page_run *runs;
 	u32 nr_runs, run_at, page_at;	/* run, and page in it, to be filled next */
+	unsigned long pin_addr;		/* of the first page pinned */
 	u32 nr_pinned, pin_at, byte_at;
 	struct page *pinned[KCKPT_LOAD_PIN];
 	u64 nr_pages, nr_zero;

@@ -5,7 +5,7 @@
  *
  * A file that belongs to the outside is not described; the restorer hands over another in its place (outside.c).
  *
- * Refused: kinds that no family claims, signal owners (F_SETOWN) outside the job, leases and locks.
+ * Refused: kinds that no family claims, signal owners (F_SETOWN) outside the job, leases. Locks are of the family `lock`.
  * Not saved: the credentials it was opened with (the restorer's), readahead state and fadvise() hints, errors of
  * writing back that nobody has asked for yet, sharing of the offset with a process outside.
  */
@@ -20,10 +20,11 @@
 #include "fowner.h"
 #include "holders.h"
 #include "obj_file.h"
+#include "obj_lock.h"
 
 /* What F_GETFL may tell of a file that we open again. */
 #define FILE_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
-		    O_NOFOLLOW | O_NOATIME | O_PATH | FASYNC)
+		    O_NOFOLLOW | O_NOATIME | O_PATH | FASYNC | __O_TMPFILE)
 /* What the kernel keeps there of files that it opened itself: executables, files below an overlay. */
 #define FILE_FLAGS_INTERNAL (__FMODE_EXEC | __FMODE_NONOTIFY)
 
@@ -48,31 +49,12 @@ struct kckpt_object *kckpt_intern_file(struct kckpt_ctx *ctx, struct file *file,
 	return kckpt_intern(ctx, KCKPT_F_file, file, where);
 }
 
-static bool file_has_lock(const struct file *file)
-{
-	struct file_lock_context *locks = kckpt_lock_context(file_inode(file));
-	struct file_lock *lock;
-	bool has = false;
-
-	if (!locks)
-		return false;
-	spin_lock(&locks->flc_lock);
-	kckpt_for_each_lock(lock, &locks->flc_posix)
-		has |= kckpt_lock_is(lock, file);
-	kckpt_for_each_lock(lock, &locks->flc_flock)
-		has |= kckpt_lock_is(lock, file);
-	kckpt_for_each_lock(lock, &locks->flc_lease)
-		has |= kckpt_lock_is(lock, file);
-	spin_unlock(&locks->flc_lock);
-	return has;
-}
-
 static const char *file_unsupported(const struct file *file)
 {
-	if (file->f_flags & ~(FILE_FLAGS | FILE_FLAGS_INTERNAL | __O_TMPFILE))
+	if (file->f_flags & ~(FILE_FLAGS | FILE_FLAGS_INTERNAL))
 		return "an unknown flag";
-	if (file_has_lock(file))
-		return "a lock or lease";
+	if (kckpt_file_has_lease(file))
+		return "a lease (F_SETLEASE)";
 	return NULL;
 }
 
@@ -157,16 +139,17 @@ static int file_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	struct file *file = (struct file *)obj->ptr;
 	const char *unsupported;
 	u32 family;
+	int err = 0;
 
 	if (kckpt_outside_has(ctx, file))
-		return 0;
+		return kckpt_lock_collect(ctx, obj, true);
 	unsupported = kckpt_fowner_unsupported(ctx, file);
 	if (unsupported)
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "%s on %pD4", unsupported, file);
 	family = kckpt_family_of_file(file);
-	if (!family || !kckpt_family(family)->outside)
-		return 0;
-	return file_check_holders(ctx, obj, file, kckpt_family(family)->outside);
+	if (family && kckpt_family(family)->outside)
+		err = file_check_holders(ctx, obj, file, kckpt_family(family)->outside);
+	return err ?: kckpt_lock_collect(ctx, obj, false);
 }
 
 static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -256,6 +239,8 @@ static int file_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	target = kckpt_objtab_get(&ctx->objs, rec.target);
 	if (!target || !kckpt_family(target->family)->open)
 		return kckpt_bad_image(ctx, obj, "open file on object %llu", rec.target);
+	if (rec.open_flags & __O_TMPFILE && target->family != KCKPT_F_ghost)
+		return kckpt_bad_image(ctx, obj, "O_TMPFILE of what has a name");
 	file_note_use(obj, target, rec.file_flags);
 	return file_check_via(ctx, obj, &rec, target) ?: kckpt_fowner_check(ctx, obj, &rec);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Working directory and umask. The object's pointer is only a name, since an fs_struct cannot be held: one of its tasks
- * is.
+ * is. A working directory that was removed is saved by way of an open file on it, which the family `ghost` knows to
+ * make.
  *
  * Refused: another root directory than the caller's, sharing with tasks outside.
  */
@@ -12,6 +13,7 @@
 #include "fault.h"
 #include "ksym.h"
 #include "obj_fs.h"
+#include "obj_path.h"
 
 static struct task_struct *fs_task(const struct kckpt_object *obj)
 {
@@ -72,12 +74,31 @@ static bool fs_paths(struct task_struct *task, struct path *root, struct path *p
 	return fs;
 }
 
+static int fs_collect_pwd(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct path *pwd, char *buf)
+{
+	struct kckpt_object *other;
+	struct file *file;
+
+	if (!kckpt_path_is_deleted(pwd)) {
+		kckpt_path(ctx, obj, pwd, buf);
+		return 0;
+	}
+	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) : dentry_open(pwd, O_RDONLY | O_DIRECTORY, ctx->cred);
+	if (IS_ERR(file))
+		return kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "working directory %pd4", pwd->dentry);
+	other = kckpt_intern_file(ctx, file, &obj->where);
+	if (IS_ERR(other))
+		return PTR_ERR(other);
+	obj->value = other->id;
+	return 0;
+}
+
 static int fs_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct task_struct *task = fs_task(obj);
 	struct path root, pwd;
 	char *buf = kckpt_alloc(PATH_MAX);
-	int umask;
+	int umask, err = 0;
 
 	if (!buf)
 		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "path");
@@ -85,14 +106,14 @@ static int fs_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		if (!path_equal(&root, &ctx->root))
 			kckpt_fail(ctx, obj, KCKPT_E_TASK_ROOT, 0, "");
 		else
-			kckpt_path(ctx, obj, &pwd, buf);
+			err = fs_collect_pwd(ctx, obj, &pwd, buf);
 		path_put(&root);
 		path_put(&pwd);
 	} else {
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_DYING, 0, "");
 	}
 	kvfree(buf);
-	return 0;
+	return err;
 }
 
 /* Only tasks count as users of an fs_struct, so a number too high is a task outside. */
@@ -124,7 +145,8 @@ static int fs_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		kvfree(buf);
 		return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "");
 	}
-	name = kckpt_path(ctx, obj, &pwd, buf);
+	rec.cwd_file = obj->value;
+	name = rec.cwd_file ? kckpt_path_of_deleted(ctx, obj, &pwd, buf) : kckpt_path(ctx, obj, &pwd, buf);
 	if (name) {
 		rec.umask = umask;
 		rec.cwd_len = strlen(name);
@@ -140,52 +162,78 @@ static int fs_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 /* ---- restore ---- */
 
-/* The record's directory, and *@umask. */
-static int fs_lookup(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct path *pwd, u32 *umask)
+static int fs_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_fs_rec *rec, char **name)
 {
-	struct kckpt_fs_rec rec;
 	const void *tail;
-	char *name;
 	int err;
 
-	err = kckpt_rec_only(ctx, obj, KCKPT_K_fs, &rec, sizeof(rec), &rec.cwd_len, 1, &tail);
+	err = kckpt_rec_only(ctx, obj, KCKPT_K_fs, rec, sizeof(*rec), &rec->cwd_len, 1, &tail);
 	if (err)
 		return err;
-	if (rec.umask & ~0777)
+	if (rec->umask & ~0777)
 		return kckpt_bad_image(ctx, obj, "umask");
-	name = kckpt_rec_path(ctx, obj, tail, rec.cwd_len);
-	if (!name)
-		return -EBADMSG;
-	err = kckpt_should_fail() ? -EIO : kern_path(name, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, pwd);
-	if (err)
-		kckpt_fail(ctx, obj, KCKPT_E_FILE_MISSING, err, "working directory %s", name);
-	kfree(name);
-	*umask = rec.umask;
-	return err;
+	*name = kckpt_rec_path(ctx, obj, tail, rec->cwd_len);
+	return *name ? 0 : -EBADMSG;
+}
+
+static int fs_lookup(struct kckpt_ctx *ctx, struct kckpt_object *obj, const char *name, struct path *pwd)
+{
+	int err = kckpt_should_fail() ? -EIO : kern_path(name, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, pwd);
+
+	return err ? kckpt_fail(ctx, obj, KCKPT_E_FILE_MISSING, err, "working directory %s", name) : 0;
 }
 
 static int fs_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
+	struct kckpt_fs_rec rec;
 	struct path pwd;
-	u32 umask;
-	int err = fs_lookup(ctx, obj, &pwd, &umask);
+	char *name;
+	int err = fs_rec(ctx, obj, &rec, &name);
 
-	if (!err)
-		path_put(&pwd);
+	if (err)
+		return err;
+	if (rec.cwd_file) {
+		err = kckpt_ref(ctx, obj, rec.cwd_file, KCKPT_F_file) ? 0 : -EBADMSG;
+	} else {
+		err = fs_lookup(ctx, obj, name, &pwd);
+		if (!err)
+			path_put(&pwd);
+	}
+	kfree(name);
 	return err;
+}
+
+/* The removed directory that the file is open on. */
+static int fs_open_removed(struct kckpt_ctx *ctx, u64 id, struct path *pwd)
+{
+	struct kckpt_object *obj = kckpt_objtab_get(&ctx->objs, id);
+	int err = kckpt_make(ctx, obj);
+
+	if (err)
+		return err;
+	*pwd = ((struct file *)obj->made)->f_path;
+	if (!d_is_dir(pwd->dentry))
+		return kckpt_bad_image(ctx, obj, "no working directory");
+	path_get(pwd);
+	return 0;
 }
 
 static int fs_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
+	struct kckpt_fs_rec rec;
 	struct path pwd;
-	u32 umask;
-	int err = fs_lookup(ctx, obj, &pwd, &umask);
+	char *name;
+	int err = fs_rec(ctx, obj, &rec, &name);
 
+	if (err)
+		return err;
+	err = rec.cwd_file ? fs_open_removed(ctx, rec.cwd_file, &pwd) : fs_lookup(ctx, obj, name, &pwd);
+	kfree(name);
 	if (err)
 		return err;
 	kcall(set_fs_pwd)(current->fs, &pwd);
 	path_put(&pwd);
-	current->fs->umask = umask;
+	current->fs->umask = rec.umask;
 	spin_lock(&current->fs->lock);
 	current->fs->users++;
 	spin_unlock(&current->fs->lock);

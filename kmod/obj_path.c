@@ -4,7 +4,8 @@
  * found again by their path, and a file must be what it was, by size and time of change (device and inode too when the
  * caller is strict); what can be neither read nor written only by type.
  *
- * Refused: deleted files, files that their path does not lead to, mappings of what overlayfs has copied up since.
+ * Refused: files that their path does not lead to, mappings of what overlayfs has copied up since. Deleted ones are of the
+ * family `ghost`.
  */
 #include <linux/fcntl.h>
 #include <linux/file.h>
@@ -34,7 +35,7 @@ static bool path_is_pseudo(unsigned long magic)
 	return false;
 }
 
-static bool path_claims(struct file *file)
+bool kckpt_path_is_ordinary(struct file *file)
 {
 	const struct inode *inode = d_backing_inode(kckpt_file_path(file)->dentry);
 	unsigned long magic = inode->i_sb->s_magic;
@@ -45,6 +46,11 @@ static bool path_claims(struct file *file)
 	if (file->f_mode & FMODE_PATH)
 		return magic != PROC_SUPER_MAGIC && magic != NSFS_MAGIC;
 	return !path_is_pseudo(magic) && (S_ISREG(inode->i_mode) || S_ISDIR(inode->i_mode));
+}
+
+static bool path_claims(struct file *file)
+{
+	return kckpt_path_is_ordinary(file) && !kckpt_path_is_deleted(kckpt_file_path(file));
 }
 
 /* ---- dump ---- */

@@ -530,7 +530,7 @@ u64 kckpt_process_clone_flags(const struct kckpt_object *process)
 static int process_lift_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	static const u32 lifted[] = { RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK, RLIMIT_NOFILE,
-				      RLIMIT_SIGPENDING, RLIMIT_NPROC, RLIMIT_RTPRIO, RLIMIT_NICE };
+				      RLIMIT_SIGPENDING, RLIMIT_NPROC, RLIMIT_FSIZE, RLIMIT_RTPRIO, RLIMIT_NICE };
 	unsigned int i;
 	int err;
 

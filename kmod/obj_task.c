@@ -32,6 +32,7 @@
 #include "obj_cred.h"
 #include "obj_files.h"
 #include "obj_fs.h"
+#include "obj_lock.h"
 #include "obj_mm.h"
 #include "obj_process.h"
 #include "obj_sighand.h"
@@ -516,6 +517,20 @@ int kckpt_task_build(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return task_rec(ctx, obj, &rec) ?: task_make(ctx, obj, rec.fs) ?: task_make(ctx, obj, rec.files);
 }
 
+/* The locks of a descriptor table, in the task that made it: all tables are complete, and whose they are is known. */
+static int task_take_locks(struct kckpt_ctx *ctx, struct kckpt_object *task, u64 id)
+{
+	struct kckpt_object *files = kckpt_objtab_get(&ctx->objs, id);
+	int err;
+
+	if (files->creator != task)
+		return 0;
+	mutex_lock(&ctx->objs.make_lock);
+	err = kckpt_lock_finish(ctx, files);
+	mutex_unlock(&ctx->objs.make_lock);
+	return err;
+}
+
 static int task_finish_ended(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_task_rec *rec)
 {
 	kcall(__set_task_comm)(current, obj->where.comm, false);
@@ -535,6 +550,9 @@ int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 		return task_finish_ended(ctx, obj, &rec);
 	kckpt_fs_adopt(kckpt_objtab_get(&ctx->objs, rec.fs));
 	kckpt_files_adopt(kckpt_objtab_get(&ctx->objs, rec.files));
+	err = task_take_locks(ctx, obj, rec.files);
+	if (err)
+		return err;
 	err = task_set_robust_list(ctx, obj, rec.robust_list) ?:
 	      kckpt_cpu_restore(ctx, kckpt_ref(ctx, obj, rec.cpu, KCKPT_F_cpu), &thread->regs);
 	if (err)

@@ -304,7 +304,7 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 	ktime_t start = ktime_get();
 	int err, forget;
 
-	if (req->flags & ~KCKPT_CAPTURE_CHECK || req->reserved || req->reserved2)
+	if (req->flags & ~(KCKPT_CAPTURE_CHECK | KCKPT_CAPTURE_FILES) || req->reserved || req->reserved2)
 		return -EINVAL;
 	err = session_begin(session, BIT(KCKPT_FROZEN)) ?: copy_inherit(ctx, req->inherit, req->nr_inherit) ?:
 	      kckpt_outside_copy(ctx, req->external, req->nr_external);
@@ -314,6 +314,7 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 		session->save = kckpt_save_alloc();
 	if (!session->save)
 		return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "stream");
+	ctx->capture_flags = req->flags;
 	err = kckpt_capture(ctx, session->save, check_only);
 	session->capture_ns = ktime_to_ns(ktime_sub(ktime_get(), start));
 	if (!err)

@@ -81,6 +81,7 @@ TEST_LIMIT(faults_in_a_dump, 300)
 	struct job job;
 
 	need_faults();
+	runner_with_ghosts = true;
 	runner_start(&job);
 	for (nth = 1; nth < MOST; nth += step()) {
 		set_fault(nth);
@@ -108,6 +109,7 @@ TEST_LIMIT(faults_in_a_restore, 600)
 	struct job job;
 
 	need_faults();
+	runner_with_ghosts = true;
 	runner_start(&job);
 	runner_dump(&job, &image);
 	for (nth = 1; nth < MOST; nth += step()) {
@@ -127,6 +129,8 @@ TEST_LIMIT(faults_in_a_restore, 600)
 	}
 	EXPECT_EQ(0, err);
 	EXPECT_TRUE(nth < MOST && failed > 50 / step() && runner_runs(&job));
+	EXPECT_TRUE(system("ls -a /tmp /var/tmp | grep -q '^[.]kckpt'"));
+	EXPECT_TRUE(access(test_path("ghost"), F_OK));
 	test_say("%d points, %d of those tried made the restore fail", nth, failed);
 }
 

@@ -17,6 +17,7 @@ static struct image image;
 
 static void make_image(void)
 {
+	runner_with_ghosts = true;
 	runner_start(&job);
 	runner_dump(&job, &image);
 }

@@ -158,4 +158,17 @@ enum kckpt_restart {
 #define KCKPT_FILE_NO_WRITER	(1u << 3)	/* end of a named pipe that no writer has come to: no POLLHUP yet */
 #define KCKPT_FILE_FIRST	(1u << 4)	/* of memory: came with it, was not opened later */
 
+/* lock.lock_kind */
+enum kckpt_lock_kind {
+	KCKPT_LOCK_POSIX = 1,	/* of a process, by fcntl(F_SETLK) */
+	KCKPT_LOCK_OFD,		/* of an open file, by fcntl(F_OFD_SETLK) */
+	KCKPT_LOCK_FLOCK,	/* of an open file, by flock() */
+};
+
+/* lock.lock_flags */
+#define KCKPT_LOCK_WRITE	(1u << 0)	/* exclusive */
+
+/* ghost.ghost_flags */
+#define KCKPT_GHOST_LINKABLE	(1u << 0)	/* opened with O_TMPFILE: may be given a name */
+
 #endif /* KCKPT_IMAGE_H */

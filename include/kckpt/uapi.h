@@ -181,6 +181,7 @@ struct kckpt_capture {
 	__u32 reserved2;
 };
 #define KCKPT_CAPTURE_CHECK	(1u << 0)	/* only report; nothing is kept */
+#define KCKPT_CAPTURE_FILES	(1u << 1)	/* files that were deleted go into the image, with their contents */
 
 /* KCKPT_IOC_INSTANTIATE: LOADED -> INSTANTIATED; stays LOADED on a refusal of the check, else FAILED. */
 struct kckpt_instantiate {

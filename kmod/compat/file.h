@@ -4,9 +4,6 @@
 
 #include <linux/fs.h>
 #include <linux/version.h>
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
-#include <linux/filelock.h>	/* part of fs.h until v6.2 */
-#endif
 
 /*
  * kckpt_file_path() - the path that the user opened. A file that overlayfs maps is the one below: at first it bore
@@ -70,29 +67,5 @@ static inline int kckpt_file_owner_alloc(struct file *file)
 #else
 #define kckpt_pipe_seen(file) ((file)->f_version)
 #endif
-
-/* kckpt_lock_is() - does a lock or lease belong to @file? Their common part became a struct of its own in v6.9. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
-#define kckpt_for_each_lock(lock, list) list_for_each_entry(lock, list, c.flc_list)
-
-static inline bool kckpt_lock_is(const struct file_lock *lock, const struct file *file)
-{
-	return lock->c.flc_file == file;
-}
-#else
-#define kckpt_for_each_lock(lock, list) list_for_each_entry(lock, list, fl_list)
-
-static inline bool kckpt_lock_is(const struct file_lock *lock, const struct file *file)
-{
-	return lock->fl_file == file;
-}
-#endif
-
-/* kckpt_lock_context() - the locks on an inode, or NULL; the kernel's own helper is not there before v6.3. */
-static inline struct file_lock_context *kckpt_lock_context(const struct inode *inode)
-{
-	/* Pairs with the cmpxchg() in locks_get_lock_context(). */
-	return smp_load_acquire(&inode->i_flctx);
-}
 
 #endif

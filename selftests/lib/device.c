@@ -44,7 +44,7 @@ int device_freeze(int dev, const char *cgroup)
 
 int device_capture(int dev)
 {
-	struct kckpt_capture request = {};
+	struct kckpt_capture request = { .flags = KCKPT_CAPTURE_FILES };
 
 	return result(ioctl(dev, KCKPT_IOC_CAPTURE, &request));
 }

@@ -5,7 +5,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -37,18 +39,38 @@ static bool open_some(const int *ends)
 	       !fcntl(ends[0], F_SETFL, O_ASYNC);
 }
 
-/* With a few pages, open files of several kinds, timers: so that its image has something of everything. */
+bool runner_with_ghosts;
+
+/* A deleted file on a tmpfs and one on the root file system, locked, and a removed working directory. */
+static bool have_ghosts(void)
+{
+	const char *paths[] = { test_path("ghost"), format("/var/tmp/kckpt-ghost-%d", getpid()) };
+	int fd, i;
+
+	for (i = 0; i < 2; i++) {
+		fd = open(paths[i], O_RDWR | O_CREAT | O_EXCL, 0600);
+		if (fd < 0 || write(fd, "content", 7) != 7 || ftruncate(fd, 1 << 20) || pwrite(fd, "end", 3, 100000) != 3 ||
+		    flock(fd, LOCK_EX) || unlink(paths[i]))
+			return false;
+	}
+	return !mkdir(paths[0], 0700) && !chdir(paths[0]) && !rmdir(paths[0]);
+}
+
+/* With a few pages, open files of several kinds, locks, timers: so that its image has something of everything. */
 static int count(void)
 {
+	struct flock lock = { .l_type = F_RDLCK, .l_len = 2 };
 	const char *data = test_path(format("data.%d", getpid()));
-	int ends[2];
+	int ends[2], file;
 	char *at = mmap(NULL, 20 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	at[0] = at[9 * 4096] = 1;
 	JOB_SETUP(!pipe(ends) && write(ends[1], "unread", 6) == 6);
-	JOB_SETUP(write_file(data, "data") && open(data, O_RDONLY) >= 0);
+	JOB_SETUP(write_file(data, "data") && (file = open(data, O_RDONLY)) >= 0);
+	JOB_SETUP(!flock(file, LOCK_SH) && !fcntl(file, F_SETLK, &lock) && !fcntl(file, F_OFD_SETLK, &lock));
 	JOB_SETUP(set_timers());
 	JOB_SETUP(open_some(ends));
+	JOB_SETUP(!runner_with_ghosts || have_ghosts());
 	for (;;) {
 		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
 		usleep(1000);

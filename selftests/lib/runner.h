@@ -6,6 +6,9 @@
 #include "device.h"
 #include "job.h"
 
+/* Deleted files, too, before it is started. Such a job is dumped by the functions of device.h only. */
+extern bool runner_with_ghosts;
+
 void runner_start(struct job *job);
 bool runner_runs(struct job *job);	/* its count goes on */
 bool runner_is_gone(struct job *job);	/* no task, no zombie, no frozen cgroup; waits for that */

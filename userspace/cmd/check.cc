@@ -39,6 +39,7 @@ public:
 	{
 		target_.attach(app);
 		outside_.attach_to_dump(app);
+		add_files_option(app, capture_flags_);
 		app.add_option("--freeze-timeout", timeout_ms_, "wait that long for the last task, in ms");
 	}
 
@@ -61,7 +62,7 @@ public:
 		if (Result<> frozen = device->freeze(request); !frozen)
 			return pass(frozen);
 
-		auto captured = device->capture(KCKPT_CAPTURE_CHECK, outside_.inherit(), *external);
+		auto captured = device->capture(KCKPT_CAPTURE_CHECK | capture_flags_, outside_.inherit(), *external);
 		if (!captured && !is_verdict(captured.error()))
 			return pass(captured);
 		if (Result<> thawed = device->thaw(); !thawed)
@@ -94,6 +95,7 @@ private:
 
 	Target target_;
 	Outside outside_;
+	uint32_t capture_flags_ = 0;
 	uint32_t timeout_ms_ = 10000;
 };
 

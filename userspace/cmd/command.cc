@@ -6,6 +6,8 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <kckpt/uapi.h>
+
 namespace kckpt
 {
 
@@ -15,6 +17,14 @@ void Target::attach(CLI::App &app)
 	group->add_option("CGROUP", cgroup_, "path of a cgroup v2 directory, also below the mount of the hierarchy");
 	group->add_option("--pid", pid_, "the cgroup of this process")->check(CLI::PositiveNumber);
 	group->require_option(1);
+}
+
+void add_files_option(CLI::App &app, uint32_t &capture_flags)
+{
+	app.add_option_function<std::string>(
+		   "--files", [&](const std::string &) { capture_flags |= KCKPT_CAPTURE_FILES; },
+		   "capture: files that were deleted while in use go into the image")
+		->check(CLI::IsMember({"capture"}));
 }
 
 void print_json(const nlohmann::ordered_json &value, FILE *out)

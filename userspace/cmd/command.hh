@@ -52,6 +52,9 @@ private:
 	int pid_ = 0;
 };
 
+/* --files=capture, a flag of KCKPT_IOC_CAPTURE. */
+void add_files_option(CLI::App &app, uint32_t &capture_flags);
+
 void print_json(const nlohmann::ordered_json &value, FILE *out);
 
 std::unique_ptr<Command> make_check();

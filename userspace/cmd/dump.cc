@@ -41,6 +41,7 @@ private:
 	std::string output_;
 	bool leave_running_ = false, leave_frozen_ = false;
 	Outside outside_;
+	uint32_t capture_flags_ = 0;
 	uint32_t freeze_timeout_ms_ = 10000, stall_ms_ = 60000;
 	std::optional<uint32_t> max_pause_ms_;
 };
@@ -53,6 +54,7 @@ void DumpCommand::attach(CLI::App &app)
 	app.add_flag("--leave-frozen", leave_frozen_, "leave the job frozen afterwards, until `kckpt thaw`")
 		->excludes(running);
 	outside_.attach_to_dump(app);
+	add_files_option(app, capture_flags_);
 	app.add_option("--freeze-timeout", freeze_timeout_ms_, "wait that long for the last task to freeze, in ms");
 	app.add_option("--max-pause", max_pause_ms_,
 		       "give up when the job would stand still for longer, in ms; 0: no bound (default: 1000 with "
@@ -92,7 +94,7 @@ Result<int> DumpCommand::run(const Options &options)
 
 	if (Result<> frozen = device->freeze(freeze_request(cgroup->fd())); !frozen)
 		return pass(frozen);
-	auto captured = device->capture(0, outside_.inherit(), *external);
+	auto captured = device->capture(capture_flags_, outside_.inherit(), *external);
 	if (!captured)
 		return pass(captured);
 	if (Result<> copied = copy(*device, *file, captured->image_bytes, options); !copied)

@@ -39,7 +39,9 @@ _kckpt() {
 		mapfile -t COMPREPLY < <(compgen -W "$(cd /proc && printf '%s ' [0-9]*)" -- "$cur")
 		return ;;
 	--files)
-		mapfile -t COMPREPLY < <(compgen -W 'changed strict' -- "$cur")
+		local ways=capture
+		[ "$command" != restore ] || ways='changed strict'
+		mapfile -t COMPREPLY < <(compgen -W "$ways" -- "$cur")
 		return ;;
 	--cgroup)
 		mapfile -t COMPREPLY < <(_kckpt_cgroups "$cur")
@@ -59,9 +61,9 @@ _kckpt() {
 
 	case $command in
 	'') options="$commands --version" ;;
-	dump) options="$job --output --leave-running --leave-frozen --inherit-fd --external --max-pause --stall-timeout" ;;
+	dump) options="$job --output --leave-running --leave-frozen --inherit-fd --external --files --max-pause --stall-timeout" ;;
 	restore) options='--detach --cgroup --pidfile --dry-run --inherit-fd --external --leave-frozen --files --stall-timeout' ;;
-	check) options="$job --inherit-fd --external" ;;
+	check) options="$job --inherit-fd --external --files" ;;
 	freeze) options=$job ;;
 	thaw) options='--pid' ;;
 	show) options='--records' ;;

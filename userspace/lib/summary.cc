@@ -82,6 +82,8 @@ void Summary::add(const Record &record, std::span<const struct kckpt_page_run> r
 		tables_[object].push_back(record.as<struct kckpt_fd_rec>());
 	else if (record.is<struct kckpt_file_rec>())
 		files_[object] = record.as<struct kckpt_file_rec>();
+	else if (record.is<struct kckpt_ghost_rec>())
+		names_[object] = fmt::format("{} (deleted)", record.text());
 	else if (record.info && record.info->tail == Tail::TEXT)
 		names_[object] = record.text();
 	else if (record.is<struct kckpt_pipe_rec>())

@@ -83,10 +83,10 @@ TEST(Describe, ShowsFieldsByTheTable)
 
 TEST(Describe, ShowsTheTail)
 {
-	struct kckpt_fs_rec fs = {022, 4};
+	struct kckpt_fs_rec fs = {022, 4, 0};
 	std::string bytes(reinterpret_cast<const char *>(&fs), sizeof(fs));
 	bytes += "/tmp";
-	Result<Record> record = parse_record(0, {KCKPT_F_fs, KCKPT_K_fs, 12, 1}, std::as_bytes(std::span(bytes)));
+	Result<Record> record = parse_record(0, {KCKPT_F_fs, KCKPT_K_fs, 20, 1}, std::as_bytes(std::span(bytes)));
 	ASSERT_TRUE(record);
 	EXPECT_TRUE(record_text(*record).ends_with("            (tail)           \"/tmp\"\n"));
 	EXPECT_EQ(record_json(*record)["tail"], "/tmp");

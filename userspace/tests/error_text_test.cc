@@ -41,7 +41,7 @@ TEST(ErrorText, HasOneForm)
 	EXPECT_EQ(error_text(of({unlinked(7)})),
 		  "kckpt: cannot dump /jobs/web: a file was deleted while in use\n"
 		  "  where: pid 4121 (nginx), fd 7: /var/tmp/upload.part\n"
-		  "  try:   files that are deleted but still in use cannot be dumped by this version\n"
+		  "  try:   dump with --files=capture to carry its contents in the image\n"
 		  "  code:  FILE_UNLINKED (ESTALE)\n");
 }
 
@@ -106,7 +106,7 @@ TEST(ErrorText, HasAllFactsAsJson)
 		error_json(of({unlinked(7)})).dump(),
 		R"({"failed":"dump /jobs/web","errors":[{"code":"FILE_UNLINKED","errno":"ESTALE","pid":4121,)"
 		R"("comm":"nginx","fd":7,"detail":"/var/tmp/upload.part","text":"a file was deleted while in use",)"
-		R"("remedy":"files that are deleted but still in use cannot be dumped by this version"}],"total":1})");
+		R"("remedy":"dump with --files=capture to carry its contents in the image"}],"total":1})");
 }
 
 TEST(ErrorText, TakesTheKernelsRecordAsItIs)

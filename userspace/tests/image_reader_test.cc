@@ -245,7 +245,9 @@ TEST(SizeRule, ALongRecordIsTakenWhenItsTailIsZero)
 
 TEST(SizeRule, TheTailIsFoundBehindLongerFields)
 {
-	struct kckpt_fs_rec fs = {022, 4};
+	struct kckpt_fs_rec fs = {};
+	fs.umask = 022;
+	fs.cwd_len = 4;
 	Bytes payload(sizeof(fs) + 8);
 	std::memcpy(payload.data(), &fs, sizeof(fs));
 	for (const char c : {'/', 't', 'm', 'p'})
