@@ -521,14 +521,8 @@ int kckpt_task_build(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 static int task_take_locks(struct kckpt_ctx *ctx, struct kckpt_object *task, u64 id)
 {
 	struct kckpt_object *files = kckpt_objtab_get(&ctx->objs, id);
-	int err;
 
-	if (files->creator != task)
-		return 0;
-	mutex_lock(&ctx->objs.make_lock);
-	err = kckpt_lock_finish(ctx, files);
-	mutex_unlock(&ctx->objs.make_lock);
-	return err;
+	return files->creator == task ? kckpt_lock_finish(ctx, files) : 0;
 }
 
 static int task_finish_ended(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_task_rec *rec)
