@@ -24,12 +24,13 @@
 #include "compat/timer.h"
 #include "family.h"
 #include "fault.h"
+#include "freeze.h"
 #include "ksym.h"
 #include "obj_timer.h"
 #include "timer.h"
 
 #define TIMERS_MAX	65536		/* more than any RLIMIT_SIGPENDING in use */
-#define TIMER_TRIES	1000
+#define TIMER_TRIES	200		/* about 0.5 s, for what takes microseconds */
 
 struct timer_entry {
 	struct kckpt_posix_timer_rec rec;
@@ -132,17 +133,18 @@ static int entry_cmp(const void *a, const void *b)
 static int take_snapshot(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *leader, int room)
 {
 	struct timer_snapshot *snapshot = kckpt_alloc(struct_size(snapshot, entry, room));
-	unsigned int tries = TIMER_TRIES;
+	unsigned int i = 0;
 	int err;
 
 	if (!snapshot)
 		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "timers");
 	obj->made = snapshot;
-	do {
+	err = kckpt_should_fail() ? -ESRCH : fill_snapshot(ctx, leader, snapshot, room);
+	while (err == -EAGAIN && i < TIMER_TRIES) {
+		kckpt_nap(i++);
 		memset(snapshot, 0, struct_size(snapshot, entry, room));
-		err = kckpt_should_fail() ? -ESRCH : fill_snapshot(ctx, leader, snapshot, room);
-		cpu_relax();
-	} while (err == -EAGAIN && --tries);
+		err = fill_snapshot(ctx, leader, snapshot, room);
+	}
 	if (err)
 		return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "timers");
 	sort(snapshot->entry, snapshot->nr, sizeof(snapshot->entry[0]), entry_cmp, NULL);
