@@ -75,15 +75,24 @@ TEST(Describe, ShowsFieldsByTheTable)
 					"            pos              -1\n"
 					"            open_flags       02001\n"
 					"            file_flags       0x0\n"
-					"            inherit          \"a\\nb\"\n");
+					"            inherit          \"a\\nb\"\n"
+					"            via              none\n"
+					"            owner            none\n"
+					"            owner_type       0\n"
+					"            owner_signal     0\n"
+					"            owner_uid        0\n"
+					"            owner_euid       0\n");
 	EXPECT_EQ(record_json(*record).dump(),
 		  R"({"offset":512,"family":"file","record":"file","object":9,"fields":{"target":5,"pos":-1,)"
-		  R"("open_flags":"02001","file_flags":"0x0","inherit":"a\nb"}})");
+		  R"("open_flags":"02001","file_flags":"0x0","inherit":"a\nb","via":0,"owner":0,)"
+		  R"("owner_type":0,"owner_signal":0,"owner_uid":0,"owner_euid":0}})");
 }
 
 TEST(Describe, ShowsTheTail)
 {
-	struct kckpt_fs_rec fs = {022, 4, 0};
+	struct kckpt_fs_rec fs = {};
+	fs.umask = 022;
+	fs.cwd_len = 4;
 	std::string bytes(reinterpret_cast<const char *>(&fs), sizeof(fs));
 	bytes += "/tmp";
 	Result<Record> record = parse_record(0, {KCKPT_F_fs, KCKPT_K_fs, 20, 1}, std::as_bytes(std::span(bytes)));

@@ -102,11 +102,10 @@ TEST(ErrorText, DoesNotObeyTheJob)
 
 TEST(ErrorText, HasAllFactsAsJson)
 {
-	EXPECT_EQ(
-		error_json(of({unlinked(7)})).dump(),
-		R"({"failed":"dump /jobs/web","errors":[{"code":"FILE_UNLINKED","errno":"ESTALE","pid":4121,)"
-		R"("comm":"nginx","fd":7,"detail":"/var/tmp/upload.part","text":"a file was deleted while in use",)"
-		R"("remedy":"dump with --files=capture to carry its contents in the image"}],"total":1})");
+	EXPECT_EQ(error_json(of({unlinked(7)})).dump(),
+		  R"({"failed":"dump /jobs/web","errors":[{"code":"FILE_UNLINKED","errno":"ESTALE","pid":4121,)"
+		  R"("comm":"nginx","fd":7,"detail":"/var/tmp/upload.part","text":"a file was deleted while in use",)"
+		  R"("remedy":"dump with --files=capture to carry its contents in the image"}],"total":1})");
 }
 
 TEST(ErrorText, TakesTheKernelsRecordAsItIs)
