@@ -95,7 +95,7 @@ struct kckpt_family_ops {
 #include <kckpt/families.def>
 #undef KCKPT_FAMILY
 
-/* kckpt_capture_task() - dump: a task that belongs to the job; see capture.c. Interned once, however often it is met. */
+/* kckpt_capture_task() - dump: a task that belongs to the job; see capture.c. Counted once, however often met. */
 int kckpt_capture_task(struct kckpt_ctx *ctx, struct task_struct *task);
 
 static inline void kckpt_progress(struct kckpt_ctx *ctx)

@@ -257,8 +257,8 @@ static bool freezer_settle(struct kckpt_ctx *ctx, unsigned long end)
 }
 
 /*
- * A child of vfork() is mostly gone after a moment: let the job run on for a little, longer each time, and try again. When
- * there is no time left it stays frozen, and the walk names those who wait.
+ * A child of vfork() is mostly gone after a moment: let the job run on for a little, longer each time, and try again.
+ * When there is no time left it stays frozen, and the walk names those who wait.
  */
 static int freezer_retry(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, unsigned int round, unsigned long end)
 {
@@ -276,8 +276,11 @@ int kckpt_freezer_freeze(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u
 
 	err = freezer_start(ctx, freezer) ?: freezer_wait(ctx, freezer, end) ?: freezer_list(ctx, freezer);
 	/* Not to the very end: what is frozen then must stay so. */
-	for (round = 0; !err && !freezer_settle(ctx, end) && freezer->ours && time_before(jiffies + HZ / 4, end); round++)
+	for (round = 0; !err && !freezer_settle(ctx, end) && freezer->ours; round++) {
+		if (time_after(jiffies + HZ / 4, end))
+			break;
 		err = freezer_retry(ctx, freezer, round, end);
+	}
 	if (err) {
 		kckpt_freezer_unlist(ctx);
 		kckpt_freezer_thaw(freezer);

@@ -5,7 +5,7 @@
  *
  * A file that belongs to the outside is not described; the restorer hands over another in its place (outside.c).
  *
- * Refused: kinds that no family claims, signal owners (F_SETOWN) outside the job, leases. Locks are of the family `lock`.
+ * Refused: kinds that no family claims, signal owners (F_SETOWN) outside the job, leases. Locks: family `lock`.
  * Not saved: the credentials it was opened with (the restorer's), readahead state and fadvise() hints, errors of
  * writing back that nobody has asked for yet, sharing of the offset with a process outside.
  */

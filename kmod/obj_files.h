@@ -12,7 +12,7 @@ struct task_struct;
 struct kckpt_object *kckpt_intern_files(struct kckpt_ctx *ctx, struct task_struct *task,
 					const struct kckpt_where *where);
 
-/* kckpt_files_adopt() - the current, restored task shares the table that another one has made, unless it does already. */
+/* kckpt_files_adopt() - the current, restored task shares the table that another one has made. */
 void kckpt_files_adopt(struct kckpt_object *obj);
 
 /*

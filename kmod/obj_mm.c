@@ -518,7 +518,8 @@ static bool vma_was_writable(const struct kckpt_vma_rec *vma)
 	       !(vma->vma_flags & KCKPT_VMA_SHARED);
 }
 
-static int mm_map_one(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma, struct file *file)
+static int mm_map_one(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma,
+		      struct file *file)
 {
 	unsigned long prot = vma->prot | (vma_was_writable(vma) ? PROT_WRITE : 0);
 	unsigned long addr;

@@ -4,8 +4,8 @@
  * found again by their path, and a file must be what it was, by size and time of change (device and inode too when the
  * caller is strict); what can be neither read nor written only by type.
  *
- * Refused: files that their path does not lead to, mappings of what overlayfs has copied up since. Deleted ones are of the
- * family `ghost`.
+ * Refused: files that their path does not lead to, mappings of what overlayfs has copied up since. Deleted ones are of
+ * the family `ghost`.
  */
 #include <linux/fcntl.h>
 #include <linux/file.h>

@@ -240,6 +240,7 @@ static u32 process_exit_code(const struct task_struct *leader, u32 flags)
 static int process_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct task_struct *leader = process_leader(obj);
+	struct sigpending *pending = &leader->signal->shared_pending;
 	struct kckpt_object *mm = process_mm(ctx, leader);
 	struct kckpt_process_rec rec = {
 		.leader = kckpt_id_of(ctx, KCKPT_F_task, leader),
@@ -264,7 +265,7 @@ static int process_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (!rec.cgroup && mm)
 		return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "it is in another cgroup");
 	return kckpt_put(ctx, obj, KCKPT_K_process, &rec, sizeof(rec), NULL, 0) ?:
-	       (mm ? kckpt_put_pending(ctx, obj, KCKPT_K_process_signal, leader, &leader->signal->shared_pending) : 0) ?:
+	       (mm ? kckpt_put_pending(ctx, obj, KCKPT_K_process_signal, leader, pending) : 0) ?:
 	       process_put_limits(ctx, obj, leader);
 }
 

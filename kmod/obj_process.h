@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Processes and their tree. A restore plans who creates whom, so that parents, siblings and what is shared at birth come
- * out as they were; then each thread goes through begin, build and finish, in its own context.
+ * Processes and their tree. A restore plans who creates whom, so that parents, siblings and what is shared at birth
+ * come out as they were; then each thread goes through begin, build and finish, in its own context.
  */
 #ifndef KCKPT_OBJ_PROCESS_H
 #define KCKPT_OBJ_PROCESS_H

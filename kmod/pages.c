@@ -206,7 +206,8 @@ static int batch_fault_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struc
 }
 
 /* Not in the rows of what is shared with others; if it is the first of those who share it, they will find it. */
-static bool batch_takes(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long addr, struct page *page, bool huge)
+static bool batch_takes(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long addr, struct page *page,
+			bool huge)
 {
 	if (!ctx->share)
 		return true;

@@ -8,7 +8,8 @@
  *	    mmap_lock of a task, other locks of the kernel as its functions take them
  *	  freezer.lock		who owns the freeze; also taken by the watchdog, without session.lock
  *	    cgroup_mutex
- *	  crew.lock		spinlock; stage and counts of restored tasks
+ *	  tasklist_lock		of the kernel: children are listed, groups joined
+ *	  crew.lock		spinlock; stage and counts of restored tasks, and who they are
  *	  report.lock		spinlock, innermost
  *
  * Lifetime: the file holds a reference, and so does each restored task while it is in our text. Nobody waits for

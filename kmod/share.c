@@ -375,21 +375,19 @@ static int share_step(struct mm_struct *dst_mm, struct mm_struct *src_mm, const 
 	const struct kckpt_share_run *run = &rows->runs[*i];
 	struct vm_area_struct *dst = share_area(dst_mm, *addr), *src = share_area(src_mm, *addr);
 	unsigned long end = run->vaddr + (u64)run->nr_pages * PAGE_SIZE, block = *addr & HPAGE_PMD_MASK;
+	bool fits, huge;
 	int err;
 
 	if (!dst || !src)
 		return -EFAULT;
 	end = min3(end, dst->vm_end, src->vm_end);
 	end = min(end, block + HPAGE_PMD_SIZE);
-	if (!areas_fit(dst, src)) {
-		err = share_contents(dst_mm, src_mm, *addr, end);
-	} else if (!is_huge_at(src_mm, *addr)) {
-		err = share_tables(dst, src, *addr, end);
-	} else if (is_free_at(dst_mm, *addr) && block >= dst->vm_start && block + HPAGE_PMD_SIZE <= dst->vm_end) {
+	fits = areas_fit(dst, src);
+	huge = is_huge_at(src_mm, *addr);
+	if (fits && huge && is_free_at(dst_mm, *addr) && block >= dst->vm_start &&
+	    block + HPAGE_PMD_SIZE <= dst->vm_end)
 		return share_huge(dst, src, rows, i, addr);
-	} else {
-		err = share_contents(dst_mm, src_mm, *addr, end);
-	}
+	err = fits && !huge ? share_tables(dst, src, *addr, end) : share_contents(dst_mm, src_mm, *addr, end);
 	*addr = end;
 	return err;
 }

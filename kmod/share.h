@@ -45,7 +45,7 @@ void kckpt_share_note(struct kckpt_share *share, const struct kckpt_object *obj,
 int kckpt_share_add(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_share_rows *rows,
 		    const struct kckpt_share_run *runs, u32 nr);
 
-/* kckpt_share_apply() - map what @rows tell into the new address space @obj, which has no pages yet, and forget them. */
+/* kckpt_share_apply() - map what @rows tell into the new address space @obj, which has no pages yet. */
 int kckpt_share_apply(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_share_rows *rows);
 
 void kckpt_share_rows_free(struct kckpt_share_rows *rows);

@@ -200,8 +200,8 @@ struct kckpt_instantiate {
 #define KCKPT_INSTANTIATE_FILES_STRICT	(1u << 2)	/* device and inode must be the same, too */
 
 /*
- * KCKPT_IOC_CGROUPS, in LOADED: the cgroups below the job's that INSTANTIATE wants to find, empty, below the one that it
- * is given: relative paths, parents first, each with its NUL. With too little room nothing is copied.
+ * KCKPT_IOC_CGROUPS, in LOADED: the cgroups below the job's that INSTANTIATE wants to find, empty, below the one that
+ * it is given: relative paths, parents first, each with its NUL. With too little room nothing is copied.
  */
 struct kckpt_cgroups {
 	__u64 paths;		/* char * */

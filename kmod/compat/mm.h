@@ -71,8 +71,8 @@ static inline const char *kckpt_mm_unsupported(struct mm_struct *mm)
 #endif
 
 /*
- * kckpt_vma_start_write() - a change of the area or its tables, under mmap_lock for writing: faults under the lock of the
- * area alone are kept out since 5e31275cc997 ("mm: add per-VMA lock and helper functions to control it") (v6.4).
+ * kckpt_vma_start_write() - a change of the area or its tables, under mmap_lock for writing: faults under the lock of
+ * the area alone are kept out since 5e31275cc997 ("mm: add per-VMA lock and helper functions to control it") (v6.4).
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
 static inline void kckpt_vma_start_write(struct vm_area_struct *vma)

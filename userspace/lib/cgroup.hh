@@ -41,7 +41,8 @@ public:
 	int fd() const { return fd_.get(); }
 	const std::string &path() const { return path_; }
 	Result<> write(const char *file, std::string_view value);
-	/* Makes what is missing of relative paths, parents first; as with open_or_create() it goes again unless kept. */
+	/* Makes what is missing of relative paths, parents first; as with open_or_create() it goes again unless kept.
+	 */
 	Result<> create_below(const std::vector<std::string> &paths);
 	void keep();
 

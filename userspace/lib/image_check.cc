@@ -84,7 +84,8 @@ Result<> check_batch(const Record &record, std::span<const struct kckpt_page_run
 Result<> check_shares(const Record &record, uint64_t nr_objects)
 {
 	const auto refuse = [&](std::string_view what) -> Result<> {
-		return failure(KCKPT_E_IMAGE_RECORD, 0, fmt::format("offset {}, shares record: {}", record.offset, what));
+		return failure(KCKPT_E_IMAGE_RECORD, 0,
+			       fmt::format("offset {}, shares record: {}", record.offset, what));
 	};
 	if (record.head.object == 0 || record.head.object > nr_objects)
 		return refuse(fmt::format("object {} is not in the image", uint64_t(record.head.object)));

@@ -96,10 +96,9 @@ Result<const Record *> ImageReader::next()
 Result<> ImageReader::enter(const struct kckpt_record &head)
 {
 	static constexpr std::pair<uint16_t, std::pair<Stage, Stage>> steps[] = {
-		{KCKPT_K_end, {Stage::records, Stage::pages}},     {KCKPT_K_pages, {Stage::pages, Stage::pages}},
-		{KCKPT_K_shares, {Stage::pages, Stage::pages}},
-		{KCKPT_K_digests, {Stage::pages, Stage::digests}}, {KCKPT_K_index, {Stage::digests, Stage::index}},
-		{KCKPT_K_trailer, {Stage::index, Stage::done}},
+		{KCKPT_K_end, {Stage::records, Stage::pages}},   {KCKPT_K_pages, {Stage::pages, Stage::pages}},
+		{KCKPT_K_shares, {Stage::pages, Stage::pages}},  {KCKPT_K_digests, {Stage::pages, Stage::digests}},
+		{KCKPT_K_index, {Stage::digests, Stage::index}}, {KCKPT_K_trailer, {Stage::index, Stage::done}},
 	};
 	const std::string title = record_title(head.family, head.kind, head.object);
 	const auto out_of_place = [&] {

@@ -175,9 +175,9 @@ std::string Summary::text(const struct kckpt_header &header) const
 
 std::string Summary::process_text(uint64_t id, const struct kckpt_process_rec &process) const
 {
-	std::string out = fmt::format("\nprocess {}, parent {}, group {}, session {}{}\n", uint32_t(process.pid),
-				      parent_of(process), group_id(process.pgrp), group_id(process.session),
-				      state_text(process));
+	std::string out =
+		fmt::format("\nprocess {}, parent {}, group {}, session {}{}\n", uint32_t(process.pid),
+			    parent_of(process), group_id(process.pgrp), group_id(process.session), state_text(process));
 	for (const auto &[object, task] : tasks_) {
 		if (task.process == id)
 			out += fmt::format("  thread {:<8} {}\n", uint32_t(task.tid), printable(text_of(task.comm)));
@@ -245,14 +245,10 @@ Json Summary::json(const struct kckpt_header &header) const
 Json Summary::process_json(uint64_t id, const struct kckpt_process_rec &process) const
 {
 	const struct kckpt_task_rec &leader = leader_of(process);
-	Json out = {{"pid", uint32_t(process.pid)},
-		    {"ppid", parent_of(process)},
-		    {"pgid", group_id(process.pgrp)},
-		    {"sid", group_id(process.session)},
-		    {"state", state_name(process)},
-		    {"cgroup", name_of(process.cgroup)},
-		    {"cwd", name_of(leader.fs)},
-		    {"threads", Json::array()}};
+	Json out = {{"pid", uint32_t(process.pid)},   {"ppid", parent_of(process)},
+		    {"pgid", group_id(process.pgrp)}, {"sid", group_id(process.session)},
+		    {"state", state_name(process)},   {"cgroup", name_of(process.cgroup)},
+		    {"cwd", name_of(leader.fs)},      {"threads", Json::array()}};
 	for (const auto &[object, task] : tasks_) {
 		if (task.process == id)
 			out["threads"].push_back({{"tid", uint32_t(task.tid)}, {"comm", text_of(task.comm)}});
