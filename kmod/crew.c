@@ -38,19 +38,32 @@ static bool crew_set_stage(struct kckpt_crew *crew, enum kckpt_stage stage)
 	return alive;
 }
 
+/* All of its threads, also when the leader has ended already. */
+static void crew_kill_process(struct task_struct *leader)
+{
+	struct pid *pid;
+
+	rcu_read_lock();
+	pid = task_tgid(leader);
+	if (pid)
+		kill_pid(pid, SIGKILL, 1);
+	rcu_read_unlock();
+}
+
 void kckpt_crew_kill(struct kckpt_session *session)
 {
 	struct kckpt_crew *crew = &session->crew;
 	struct kckpt_object *obj;
 
-	crew_set_stage(crew, KCKPT_STAGE_DEAD);
-	/* Who is created after this finds the stage so, and kills itself. */
+	/* Who is created after this finds the stage so, and is killed by its creator. Once is enough. */
+	if (!crew_set_stage(crew, KCKPT_STAGE_DEAD))
+		return;
 	spin_lock(&crew->lock);
 	if (!crew->started)
 		goto unlock;
 	kckpt_for_each_object(&session->ctx.objs, obj)
 		if (obj->family == KCKPT_F_process && obj->made)
-			send_sig(SIGKILL, obj->made, 1);
+			crew_kill_process(obj->made);
 unlock:
 	spin_unlock(&crew->lock);
 }
@@ -60,12 +73,14 @@ unlock:
 /* A thread has done its part of the current stage: wait for @next. */
 static int crew_arrive(struct kckpt_crew *crew, enum kckpt_stage next)
 {
+	bool last;
 	int err;
 
 	spin_lock(&crew->lock);
-	crew->arrived++;
+	last = ++crew->arrived == crew->expected;
 	spin_unlock(&crew->lock);
-	wake_up_all(&crew->wait);
+	if (last)
+		wake_up_all(&crew->wait);
 	err = kckpt_should_fail() ? -EINTR : wait_event_killable(crew->wait, READ_ONCE(crew->stage) >= next);
 	return err ?: READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD ? -EINTR : 0;
 }
@@ -211,7 +226,7 @@ static void crew_enlist(struct kckpt_session *session, struct kckpt_object *proc
 	spin_lock(&crew->lock);
 	process->made = task;
 	if (task && crew->stage == KCKPT_STAGE_DEAD)
-		send_sig(SIGKILL, task, 1);
+		crew_kill_process(task);
 	spin_unlock(&crew->lock);
 }
 
@@ -457,7 +472,8 @@ int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 		return err;
 	if (!crew_set_stage(crew, KCKPT_STAGE_GO))
 		return crew_why_dead(session);
-	err = crew_freeze(session, end);
+	/* Somebody who was moved out of the cgroup meanwhile is not in the freezer. */
+	err = crew_freeze(session, end) ?: crew_check_place(session);
 	if (err)
 		return err;
 	kckpt_for_each_object(&session->ctx.objs, obj)
@@ -471,12 +487,15 @@ static bool crew_reap_once(struct kckpt_session *session)
 {
 	struct kckpt_object *obj;
 	bool gone = !READ_ONCE(session->crew.live);
+	pid_t pid;
 
 	kckpt_for_each_object(&session->ctx.objs, obj) {
 		if (obj->family != KCKPT_F_process || !obj->made || !pid_alive(obj->made))
 			continue;
-		/* A leader can only be waited for when the last of its threads is gone. */
-		kcall(kernel_wait4)(task_pid_vnr(obj->made), NULL, WNOHANG | __WALL, NULL);
+		/* A leader can only be waited for when its last thread is gone. 0 would mean any child of ours. */
+		pid = task_pid_vnr(obj->made);
+		if (pid > 0)
+			kcall(kernel_wait4)(pid, NULL, WNOHANG | __WALL, NULL);
 		gone &= !pid_alive(obj->made);
 	}
 	return gone;

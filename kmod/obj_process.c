@@ -360,6 +360,24 @@ static void plan_add(struct kckpt_object *creator, struct kckpt_object *child)
 	creator->first = child;
 }
 
+/* One that has ended has a single thread, which has, too; of others only the leader may have ended. */
+static bool plan_ends_agree(struct kckpt_ctx *ctx, struct kckpt_object *process, const struct kckpt_process_rec *rec)
+{
+	struct kckpt_object *task;
+	struct kckpt_task_rec its;
+	u32 living = 0;
+
+	for (task = process->first; task; task = task->next) {
+		if (kckpt_rec_only(ctx, task, KCKPT_K_task, &its, sizeof(its), NULL, 0, NULL))
+			return false;
+		if (!(its.task_flags & KCKPT_TASK_ENDED))
+			living++;
+		else if (task->id != rec->leader)
+			return false;
+	}
+	return rec->process_flags & KCKPT_PROCESS_ENDED ? !living : living;
+}
+
 /* Each process gets its threads. */
 static int plan_threads(struct kckpt_ctx *ctx)
 {
@@ -389,7 +407,7 @@ static int plan_threads(struct kckpt_ctx *ctx)
 			return err;
 		for (nr = 0, task = process->first; task; task = task->next, nr++)
 			led |= task->id == rec.leader && task->where.pid == rec.pid;
-		if (!led || nr != rec.nr_threads)
+		if (!led || nr != rec.nr_threads || !plan_ends_agree(ctx, process, &rec))
 			return kckpt_bad_image(ctx, process, "threads of the process");
 	}
 	return 0;
@@ -621,9 +639,15 @@ static int process_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 	return process_lead_session(ctx, obj, &rec) ?: process_clone_threads(ctx, obj, thread);
 }
 
+/* A table of its own was copied from the leader's, where somebody may just have had something open. */
+static int thread_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
+{
+	return current->files == current->group_leader->files ? 0 : kckpt_files_disown(ctx, thread->task);
+}
+
 int kckpt_thread_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
-	int err = thread_group_leader(current) ? process_begin(ctx, thread) : 0;
+	int err = thread_group_leader(current) ? process_begin(ctx, thread) : thread_begin(ctx, thread);
 
 	return err ?: thread_clone_children(thread);
 }

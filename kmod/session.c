@@ -291,6 +291,7 @@ static int capture_forget(struct kckpt_session *session)
 
 	kckpt_share_end(ctx->share);
 	ctx->share = NULL;
+	memset(ctx->outside_group, 0, sizeof(ctx->outside_group));
 	kckpt_objtab_free(&ctx->objs);
 	kckpt_recbuf_free(&ctx->records);
 	ctx->nr_records = ctx->nr_tasks = ctx->nr_pages = 0;

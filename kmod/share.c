@@ -145,6 +145,7 @@ static int share_find_in(struct kckpt_share *share, const struct kckpt_batch *ba
 		};
 
 		run.source = page ? share_source(share, page, run.vaddr) : 0;
+		/* Without room for more of them the rest is saved again. */
 		if (run.source)
 			err = rows_add(&share->rows, &run);
 	}
@@ -169,7 +170,7 @@ int kckpt_share_find(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		kckpt_batch_put(batch);
 		kckpt_progress(ctx);
 		if (ret) {
-			kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, ret, "shared pages");
+			ret = 0;
 			break;
 		}
 	}
@@ -243,13 +244,25 @@ static bool has_anon_vma(const struct vm_area_struct *vma, const struct anon_vma
 	return false;
 }
 
+static const struct inode *area_inode(const struct vm_area_struct *vma)
+{
+	return vma->vm_file ? file_inode(vma->vm_file) : NULL;
+}
+
+/* The same thing at the same addresses: so a page has the same place in both. */
+static bool areas_alike(const struct vm_area_struct *dst, const struct vm_area_struct *src)
+{
+	return dst->vm_ops == src->vm_ops && area_inode(dst) == area_inode(src) &&
+	       dst->vm_pgoff - (dst->vm_start >> PAGE_SHIFT) == src->vm_pgoff - (src->vm_start >> PAGE_SHIFT);
+}
+
 /* Can pages of @src be mapped in @dst, and be found there? */
 static bool areas_fit(const struct vm_area_struct *dst, const struct vm_area_struct *src)
 {
 	const unsigned long same = VM_READ | VM_WRITE | VM_EXEC;
 	const struct anon_vma_chain *avc;
 
-	if (!dst->anon_vma || !src->anon_vma || (dst->vm_flags ^ src->vm_flags) & same)
+	if (!dst->anon_vma || !src->anon_vma || (dst->vm_flags ^ src->vm_flags) & same || !areas_alike(dst, src))
 		return false;
 	list_for_each_entry(avc, &src->anon_vma_chain, same_vma)
 		if (!has_anon_vma(dst, avc->anon_vma))
@@ -387,6 +400,9 @@ static int share_step(struct mm_struct *dst_mm, struct mm_struct *src_mm, const 
 	if (fits && huge && is_free_at(dst_mm, *addr) && block >= dst->vm_start &&
 	    block + HPAGE_PMD_SIZE <= dst->vm_end)
 		return share_huge(dst, src, rows, i, addr);
+	/* Filled by the contents of a row before, which may have made a huge page, or by a collapse since. */
+	if (fits && !huge && !is_free_at(dst_mm, *addr))
+		kcall(zap_page_range_single)(dst, *addr, end - *addr, NULL);
 	err = fits && !huge ? share_tables(dst, src, *addr, end) : share_contents(dst_mm, src_mm, *addr, end);
 	*addr = end;
 	return err;
@@ -413,12 +429,14 @@ static int share_link(struct kckpt_ctx *ctx, struct mm_struct *dst_mm, const str
 	source = kckpt_objtab_get(&ctx->objs, youngest);
 	if (!source)
 		return 0;
+	if (!source->made)
+		return -EFAULT;
 	err = pair_lock(source->made, dst_mm);
 	if (err)
 		return err;
 	dst = share_area(dst_mm, addr);
 	src = share_area(source->made, at);
-	if (dst && src && !dst->anon_vma && src->anon_vma) {
+	if (dst && src && !dst->anon_vma && src->anon_vma && areas_alike(dst, src)) {
 		kckpt_vma_start_write(dst);
 		err = kckpt_should_fail() ? -ENOMEM : kcall(anon_vma_fork)(dst, src);
 	}
@@ -431,8 +449,10 @@ static int share_apply_row(struct kckpt_ctx *ctx, struct mm_struct *dst, const s
 	const struct kckpt_share_run *run = &rows->runs[*i];
 	struct mm_struct *src = kckpt_objtab_get(&ctx->objs, run->source)->made;
 	unsigned long addr = run->vaddr;
-	int err = share_link(ctx, dst, rows, *i) ?: pair_lock(src, dst);
+	int err;
 
+	/* An address space that no process has was not made. */
+	err = src ? share_link(ctx, dst, rows, *i) ?: pair_lock(src, dst) : -EFAULT;
 	if (err)
 		return err;
 	while (!err && addr < rows->runs[*i].vaddr + (u64)rows->runs[*i].nr_pages * PAGE_SIZE) {

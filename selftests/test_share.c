@@ -239,14 +239,18 @@ static int shared_by_many(void)
 
 static char *image_seen;
 static long image_bytes;
+static bool image_is_whole, image_tells;
 
 static void look_at_image(void)
 {
+	struct tool_result shown = TOOL("show", "--records", image_seen);
 	char *bytes;
 	size_t len;
 
 	bytes = read_bytes(image_seen, &len);
 	image_bytes = bytes ? (long)len : -1;
+	image_is_whole = !TOOL("verify", image_seen).status;
+	image_tells = !shown.status && strstr(shown.text, "shares record");
 }
 
 TEST(share_is_stored_once)
@@ -256,4 +260,5 @@ TEST(share_is_stored_once)
 	image_seen = (char *)test_path("image.-0");
 	EXPECT_EQ(0, roundtrip_with(shared_by_many, &options));
 	EXPECT_TRUE(image_bytes > 4 * MIB && image_bytes < 8 * MIB);
+	EXPECT_TRUE(image_is_whole && image_tells);
 }
