@@ -44,9 +44,9 @@ class MonitorCommand final : public Command
 public:
 	void attach(CLI::App &app) override
 	{
-		auto *session = app.add_option("--session", session_, "only this session, up to its end")
+		auto *session = app.add_option("--session", session_, "only the one with this number, until it ends")
 					->check(CLI::PositiveNumber);
-		app.add_flag("--once", once_, "only the next session that begins, up to its end")->excludes(session);
+		app.add_flag("--once", once_, "only the next one that begins, until it ends")->excludes(session);
 		app.add_option("--until", until_, "end with the first event of this name")
 			->check(CLI::IsMember(all_events()));
 	}
