@@ -85,6 +85,25 @@ static int crew_arrive(struct kckpt_crew *crew, enum kckpt_stage next)
 	return err ?: READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD ? -EINTR : 0;
 }
 
+void kckpt_crew_made(struct kckpt_crew *crew, struct kckpt_object *obj)
+{
+	smp_store_release(&obj->state, KCKPT_OBJ_MADE);	/* its value, too: pairs with kckpt_crew_wait_made() */
+	wake_up_all(&crew->wait);
+}
+
+static bool crew_has_made(struct kckpt_object *obj)
+{
+	return smp_load_acquire(&obj->state) == KCKPT_OBJ_MADE;	/* pairs with kckpt_crew_made() */
+}
+
+int kckpt_crew_wait_made(struct kckpt_crew *crew, struct kckpt_object *obj)
+{
+	int err = kckpt_should_fail() ? -EINTR :
+		  wait_event_killable(crew->wait, crew_has_made(obj) || READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD);
+
+	return err ?: READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD ? -EINTR : 0;
+}
+
 static struct kckpt_thread *thread_alloc(struct kckpt_session *session, struct kckpt_object *task)
 {
 	struct kckpt_thread *thread = kckpt_alloc(sizeof(*thread));

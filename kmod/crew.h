@@ -59,6 +59,10 @@ int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *
  */
 int kckpt_crew_clone_process(struct kckpt_session *session, struct kckpt_object *process, pid_t *nr);
 
+/* kckpt_crew_made() - @obj, which only its creator makes, is complete; kckpt_crew_wait_made() - others need it. */
+void kckpt_crew_made(struct kckpt_crew *crew, struct kckpt_object *obj);
+int kckpt_crew_wait_made(struct kckpt_crew *crew, struct kckpt_object *obj);
+
 /* kckpt_crew_finish() - let them finish, freeze the cgroup, let them go into the freezer. */
 int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms);
 

@@ -49,7 +49,8 @@ struct kckpt_ctx {
 	/* restore */
 	u32 flags;			/* KCKPT_INSTANTIATE_* */
 	s64 monotonic_shift;		/* what to add to a time of the dump's CLOCK_MONOTONIC, ns */
-	s64 boottime_shift;
+	s64 boottime_shift;		/* both from the commit on */
+	bool has_locks;
 	struct kckpt_crew *crew;
 	struct kckpt_object *roots;	/* processes whose parent is the caller */
 	struct path cgroup_path;	/* folder of the job's cgroup */

@@ -72,8 +72,8 @@ static int load_header(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	    memchr_inv(header->reserved, 0, sizeof(header->reserved)) ||
 	    strncmp(header->arch, "x86_64", sizeof(header->arch)))
 		return load_bad(ctx, load, "header");
-	ctx->monotonic_shift = ktime_get_ns() - header->monotonic_ns;
-	ctx->boottime_shift = ktime_get_boottime_ns() - header->boottime_ns;
+	ctx->monotonic_shift = -header->monotonic_ns;
+	ctx->boottime_shift = -header->boottime_ns;
 	load->phase = KCKPT_LOAD_RECORD;
 	return 0;
 }

@@ -175,6 +175,7 @@ static int lock_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (!kckpt_ref(ctx, obj, rec.file, KCKPT_F_file) ||
 	    (rec.owner && !kckpt_ref(ctx, obj, rec.owner, KCKPT_F_files)))
 		return -EBADMSG;
+	ctx->has_locks = true;
 	return 0;
 }
 
@@ -228,6 +229,8 @@ int kckpt_lock_finish(struct kckpt_ctx *ctx, struct kckpt_object *files)
 	struct kckpt_object *obj;
 	int err = 0;
 
+	if (!ctx->has_locks)
+		return 0;
 	mutex_lock(&ctx->objs.make_lock);
 	kckpt_for_each_object(&ctx->objs, obj) {
 		if (obj->family != KCKPT_F_lock || obj->value)

@@ -65,10 +65,12 @@ struct kckpt_object *kckpt_intern_process(struct kckpt_ctx *ctx, struct task_str
 	return obj;
 }
 
-#define CHILD_BATCH 32
-
-/* Children that no object stands for yet, with a reference: zombies, and those outside of the cgroup. */
-static u32 process_unknown_children(struct kckpt_ctx *ctx, struct task_struct *leader, struct task_struct **found)
+/*
+ * Children that no object stands for yet, each with a reference: zombies, and those outside of the cgroup. At most
+ * @room; returns how many there are.
+ */
+static u32 process_unknown_children(struct kckpt_ctx *ctx, struct task_struct *leader, struct task_struct **found,
+				    u32 room)
 {
 	struct task_struct *task, *child;
 	u32 nr = 0;
@@ -76,10 +78,11 @@ static u32 process_unknown_children(struct kckpt_ctx *ctx, struct task_struct *l
 	read_lock(kdata(tasklist_lock));
 	for_each_thread(leader, task) {
 		list_for_each_entry(child, &task->children, sibling) {
-			if (nr == CHILD_BATCH || child->exit_state == EXIT_DEAD ||
-			    kckpt_objtab_find(&ctx->objs, KCKPT_F_task, child))
+			if (child->exit_state == EXIT_DEAD || kckpt_objtab_find(&ctx->objs, KCKPT_F_task, child))
 				continue;
-			found[nr++] = get_task_struct(child);
+			if (nr < room)
+				found[nr] = get_task_struct(child);
+			nr++;
 		}
 	}
 	read_unlock(kdata(tasklist_lock));
@@ -90,27 +93,32 @@ static int process_collect_child(struct kckpt_ctx *ctx, struct kckpt_object *obj
 {
 	if (child->exit_state && get_nr_threads(child) == 1)
 		return kckpt_capture_task(ctx, child);
-	return kckpt_fail(ctx, obj, KCKPT_E_TASK_CHILDREN, 0, "pid %d (%s)", task_pid_nr_ns(child, ctx->pidns),
-			  child->comm);
+	kckpt_fail(ctx, obj, KCKPT_E_TASK_CHILDREN, 0, "pid %d (%s)", task_pid_nr_ns(child, ctx->pidns), child->comm);
+	return 0;
 }
 
-/* Zombies are in no cgroup's list: their parent knows them. A child outside is a blocker, and stands for all. */
+/* Zombies are in no cgroup's list: their parent knows them. */
 static int process_collect_children(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *leader)
 {
-	struct task_struct *found[CHILD_BATCH];
-	u32 i, nr;
+	u32 room = process_unknown_children(ctx, leader, NULL, 0), nr, i;
+	struct task_struct **found;
 	int err = 0;
 
-	do {
-		nr = process_unknown_children(ctx, leader, found);
-		for (i = 0; i < nr; i++) {
-			if (!err)
-				err = process_collect_child(ctx, obj, found[i]);
-			put_task_struct(found[i]);
-		}
+	if (!room)
+		return 0;
+	found = kckpt_alloc(room * sizeof(*found));
+	if (!found)
+		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "%u children", room);
+	nr = process_unknown_children(ctx, leader, found, room);
+	if (nr > room)
+		err = kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "a child came");
+	for (i = 0; i < min(nr, room); i++) {
+		err = err ?: process_collect_child(ctx, obj, found[i]);
+		put_task_struct(found[i]);
 		cond_resched();
-	} while (nr == CHILD_BATCH && !err);
-	return err == kckpt_error_errno(KCKPT_E_TASK_CHILDREN) ? 0 : err;
+	}
+	kvfree(found);
+	return err;
 }
 
 static int process_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -683,7 +691,7 @@ static int process_make(struct kckpt_ctx *ctx, struct kckpt_object *process, u64
 		return 0;
 	err = kckpt_family(obj->family)->restore(ctx, obj);
 	if (!err)
-		obj->state = KCKPT_OBJ_MADE;
+		kckpt_crew_made(ctx->crew, obj);
 	return err;
 }
 
@@ -695,15 +703,22 @@ static int process_timers(struct kckpt_ctx *ctx, const struct kckpt_process_rec 
 
 static int process_build(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
-	struct kckpt_object *obj = process_of(ctx, thread->task);
+	struct kckpt_object *obj = process_of(ctx, thread->task), *mm;
 	struct kckpt_process_rec rec;
+	int err;
 
 	if (!obj)
 		return -EBADMSG;
-	return kckpt_process_rec(ctx, obj, &rec) ?:
-	       process_make(ctx, obj, rec.sighand) ?:
-	       process_make(ctx, obj, rec.mm) ?:
-	       process_timers(ctx, &rec, kckpt_timers_create);
+	err = kckpt_process_rec(ctx, obj, &rec) ?:
+	      process_make(ctx, obj, rec.sighand) ?:
+	      process_make(ctx, obj, rec.mm);
+	if (err)
+		return err;
+	mm = kckpt_objtab_get(&ctx->objs, rec.mm);
+	/* Timers are made with a page of memory that is free: no area that somebody else makes may come there later. */
+	if (rec.timers && mm && mm->creator != obj)
+		err = kckpt_crew_wait_made(ctx->crew, mm);
+	return err ?: process_timers(ctx, &rec, kckpt_timers_create);
 }
 
 int kckpt_thread_build(struct kckpt_ctx *ctx, struct kckpt_thread *thread)

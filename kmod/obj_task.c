@@ -39,6 +39,7 @@
 #include "obj_task.h"
 #include "prctl.h"
 #include "sched.h"
+#include "timer.h"
 
 static void task_put(void *ptr)
 {
@@ -399,14 +400,6 @@ void kckpt_task_disown(struct task_struct *task)
 	task->pdeath_signal = 0;
 }
 
-/* Times of the dump's clocks become times of ours; waiting went on where it was. */
-static u64 shift_expiry(const struct kckpt_ctx *ctx, u64 expires, u32 clock)
-{
-	s64 shift = clock == CLOCK_MONOTONIC ? ctx->monotonic_shift : clock == CLOCK_BOOTTIME ? ctx->boottime_shift : 0;
-
-	return max_t(s64, (s64)expires + shift, 0);
-}
-
 static void task_set_restart(const struct kckpt_ctx *ctx, const struct kckpt_task_rec *rec)
 {
 	struct restart_block *block = &current->restart_block;
@@ -417,7 +410,7 @@ static void task_set_restart(const struct kckpt_ctx *ctx, const struct kckpt_tas
 		block->nanosleep.clockid = rec->restart_clock;
 		block->nanosleep.type = rec->restart_flags & KCKPT_RESTART_F_REMAINDER ? TT_NATIVE : TT_NONE;
 		block->nanosleep.rmtp = (void __user *)rec->restart_addr;
-		block->nanosleep.expires = shift_expiry(ctx, rec->restart_expires, rec->restart_clock);
+		block->nanosleep.expires = kckpt_time_shift(ctx, rec->restart_expires, rec->restart_clock);
 		block->fn = kdata(hrtimer_nanosleep_restart);
 		break;
 	case KCKPT_RESTART_FUTEX:
@@ -425,13 +418,13 @@ static void task_set_restart(const struct kckpt_ctx *ctx, const struct kckpt_tas
 		block->futex.val = rec->restart_val;
 		block->futex.bitset = rec->restart_bitset;
 		block->futex.flags = kckpt_futex_flags_in(rec->restart_flags);
-		block->futex.time = shift_expiry(ctx, rec->restart_expires,
+		block->futex.time = kckpt_time_shift(ctx, rec->restart_expires,
 						 rec->restart_flags & KCKPT_RESTART_F_REALTIME ? CLOCK_REALTIME :
 												 CLOCK_MONOTONIC);
 		block->fn = kdata(futex_wait_restart);
 		break;
 	case KCKPT_RESTART_POLL:
-		at = shift_expiry(ctx, rec->restart_expires, CLOCK_MONOTONIC);
+		at = kckpt_time_shift(ctx, rec->restart_expires, CLOCK_MONOTONIC);
 		block->poll.ufds = (struct pollfd __user *)rec->restart_addr;
 		block->poll.nfds = rec->restart_val;
 		block->poll.has_timeout = !!(rec->restart_flags & KCKPT_RESTART_F_TIMED);

@@ -295,9 +295,7 @@ int kckpt_timers_arm(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (err)
 		return err;
 	kckpt_for_each_rec(rec, obj, KCKPT_K_posix_timer) {
-		err = timer_rec(ctx, obj, rec, &timer);
-		if (!err && timer.timer_flags & KCKPT_TIMER_ARMED)
-			err = kckpt_posix_timer_arm(ctx, obj, &timer);
+		err = timer_rec(ctx, obj, rec, &timer) ?: kckpt_posix_timer_arm(ctx, obj, &timer);
 		if (err)
 			return err;
 	}

@@ -227,16 +227,19 @@ static int timer_set(struct kckpt_ctx *ctx, struct kckpt_object *obj, const stru
 	return err ? kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "timer %d", rec->timer_id) : 0;
 }
 
+/* It has an end, and does not run: the next is due when its signal is taken, or nobody is to be told. */
+static bool timer_is_set(const struct kckpt_posix_timer_rec *rec)
+{
+	return rec->timer_flags & (KCKPT_TIMER_EXPIRED | KCKPT_TIMER_SILENT);
+}
+
 /* The way back from timer_set(TIMER_FAR): it is set, but does not run. Under the timer's lock. */
-static void timer_take_back(const struct kckpt_ctx *ctx, const struct kckpt_posix_timer_rec *rec,
-			    struct k_itimer *timer)
+static void timer_take_back(const struct kckpt_posix_timer_rec *rec, struct k_itimer *timer)
 {
 	struct cpu_timer *cpu = &timer->it.cpu;
 
 	if (rec->clock >= 0) {
 		hrtimer_try_to_cancel(&timer->it.real.timer);
-		hrtimer_set_expires(&timer->it.real.timer,
-				    ns_to_ktime(kckpt_time_shift(ctx, rec->expires, rec->expires_clock)));
 	} else {
 		spin_lock(&current->sighand->siglock);
 		cpu_timer_dequeue(cpu);
@@ -259,7 +262,7 @@ static void timer_set_overrun(const struct kckpt_posix_timer_rec *rec, struct k_
 static int timer_prepare(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_posix_timer_rec *rec,
 			 struct k_itimer *timer)
 {
-	bool set = rec->timer_flags & (KCKPT_TIMER_EXPIRED | KCKPT_TIMER_SILENT);
+	bool set = timer_is_set(rec);
 	unsigned long flags;
 	int err = 0;
 
@@ -271,7 +274,7 @@ static int timer_prepare(struct kckpt_ctx *ctx, struct kckpt_object *obj, const 
 		return err;
 	spin_lock_irqsave(&timer->it_lock, flags);
 	if (set)
-		timer_take_back(ctx, rec, timer);
+		timer_take_back(rec, timer);
 	timer_set_overrun(rec, timer);
 	spin_unlock_irqrestore(&timer->it_lock, flags);
 	return 0;
@@ -309,6 +312,19 @@ int kckpt_posix_timer_create(struct kckpt_ctx *ctx, struct kckpt_object *obj, co
 	return timer_prepare(ctx, obj, rec, timer);
 }
 
+/* The end of one that does not run: what comes after is counted from it. CPU time knew it before. */
+static void timer_set_end(const struct kckpt_ctx *ctx, const struct kckpt_posix_timer_rec *rec, struct k_itimer *timer)
+{
+	unsigned long flags;
+
+	if (rec->clock < 0 || !timer_is_set(rec))
+		return;
+	spin_lock_irqsave(&timer->it_lock, flags);
+	hrtimer_set_expires(&timer->it.real.timer,
+			    ns_to_ktime(kckpt_time_shift(ctx, rec->expires, rec->expires_clock)));
+	spin_unlock_irqrestore(&timer->it_lock, flags);
+}
+
 int kckpt_posix_timer_arm(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_posix_timer_rec *rec)
 {
 	struct k_itimer *timer = timer_find(rec->timer_id);
@@ -316,6 +332,12 @@ int kckpt_posix_timer_arm(struct kckpt_ctx *ctx, struct kckpt_object *obj, const
 	unsigned long flags;
 	int err;
 
+	if (!timer)
+		return kckpt_fail(ctx, obj, KCKPT_E_CREATE, -ENOENT, "timer %d", rec->timer_id);
+	if (!(rec->timer_flags & KCKPT_TIMER_ARMED)) {
+		timer_set_end(ctx, rec, timer);
+		return 0;
+	}
 	if (rec->clock >= 0 && !clock_is_absolute(rec))
 		value = kckpt_time_left(ctx, rec->expires, rec->expires_clock);
 	err = timer_set(ctx, obj, rec, value);

@@ -157,6 +157,9 @@ static void session_rollback(struct kckpt_session *session)
 	watchdog_stop(session);
 	if (session->load && session->state != KCKPT_DONE)
 		kckpt_crew_kill(session);
+	/* A page that we hold would be copied when the job writes to it. */
+	kckpt_share_end(session->ctx.share);
+	session->ctx.share = NULL;
 	kckpt_freezer_unlist(&session->ctx);
 	kckpt_freezer_drop(&session->freezer);
 	kckpt_event_thawed(session);
@@ -624,6 +627,9 @@ int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commi
 	if (err)
 		return err;
 	err = kckpt_load_complete(ctx, session->load);
+	/* Waiting goes on with the time that was left: until now it has stood still. */
+	ctx->monotonic_shift += ktime_get_ns();
+	ctx->boottime_shift += ktime_get_boottime_ns();
 	if (!err && !(ctx->flags & KCKPT_INSTANTIATE_DRY_RUN))
 		err = kckpt_crew_finish(session, req->timeout_ms ?: DEFAULT_COMMIT_MS);
 	watchdog_stop(session);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Between the files of the family `timer`: obj_timer.c, posix_timer.c, itimer.c. */
+/* Between the files of the family `timer`: obj_timer.c, posix_timer.c, itimer.c. Also: times of an image as ours. */
 #ifndef KCKPT_TIMER_H
 #define KCKPT_TIMER_H
 
@@ -23,6 +23,7 @@ bool kckpt_posix_timer_sane(const struct kckpt_posix_timer_rec *rec);
 /* kckpt_posix_timer_create() - not armed. @scratch: memory of the process, where the kernel wants to tell the id. */
 int kckpt_posix_timer_create(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_posix_timer_rec *rec,
 			     unsigned long scratch);
+/* kckpt_posix_timer_arm() - from now on its time runs. */
 int kckpt_posix_timer_arm(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_posix_timer_rec *rec);
 
 /* kckpt_cpu_clock_now() - a clock of CPU time as the kernel's timers read it; the task does not run. Under siglock. */

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -74,14 +75,23 @@ static int restore(const char *cgroup, const struct image *image)
 	return err;
 }
 
-TEST_LIMIT(faults_in_a_dump, 300)
+/* Not by cgroup.kill, which on some kernels also kills what is put into the cgroup later. */
+static void kill_all(const char *cgroup)
+{
+	char *pids = read_file(format("%s/cgroup.procs", cgroup)), *pid;
+
+	while (pids && (pid = strsep(&pids, "\n")))
+		if (*pid)
+			kill(atoi(pid), SIGKILL);
+}
+
+static void dump_faults(void)
 {
 	struct image image = {};
 	int nth, failed = 0, err;
 	struct job job;
 
 	need_faults();
-	runner_with_ghosts = true;
 	runner_start(&job);
 	for (nth = 1; nth < MOST; nth += step()) {
 		set_fault(nth);
@@ -102,14 +112,25 @@ TEST_LIMIT(faults_in_a_dump, 300)
 	runner_restore(&job, &image);
 }
 
-TEST_LIMIT(faults_in_a_restore, 600)
+TEST_LIMIT(faults_in_a_dump, 300)
+{
+	runner_with_ghosts = true;
+	dump_faults();
+}
+
+TEST_LIMIT(faults_in_a_dump_of_a_tree, 300)
+{
+	runner_with_children = true;
+	dump_faults();
+}
+
+static void restore_faults(void)
 {
 	struct image image = {};
 	int nth, failed = 0, err;
 	struct job job;
 
 	need_faults();
-	runner_with_ghosts = true;
 	runner_start(&job);
 	runner_dump(&job, &image);
 	for (nth = 1; nth < MOST; nth += step()) {
@@ -121,7 +142,7 @@ TEST_LIMIT(faults_in_a_restore, 600)
 		if (!err && !runner_runs(&job))
 			test_failed(__FILE__, __LINE__, "after fault %d the job seems restored, but does not run", nth);
 		if (!err)
-			kill(job.pid, SIGKILL);
+			kill_all(job.cgroup);
 		if (!runner_is_gone(&job)) {
 			test_failed(__FILE__, __LINE__, "after fault %d (error %d) something is left", nth, err);
 			return;
@@ -132,6 +153,18 @@ TEST_LIMIT(faults_in_a_restore, 600)
 	EXPECT_TRUE(system("ls -a /tmp /var/tmp | grep -q '^[.]kckpt'"));
 	EXPECT_TRUE(access(test_path("ghost"), F_OK));
 	test_say("%d points, %d of those tried made the restore fail", nth, failed);
+}
+
+TEST_LIMIT(faults_in_a_restore, 600)
+{
+	runner_with_ghosts = true;
+	restore_faults();
+}
+
+TEST_LIMIT(faults_in_a_restore_of_a_tree, 900)
+{
+	runner_with_children = true;
+	restore_faults();
 }
 
 /* ---- what belongs to the outside: only the requests that have to do with it ---- */

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "job.h"
@@ -652,6 +653,40 @@ SHARES(folder, CLONE_FS)
 SHARES(memory, CLONE_VM)
 SHARES(handlers, CLONE_VM | CLONE_SIGHAND)
 SHARES(all, CLONE_VM | CLONE_SIGHAND | CLONE_FILES | CLONE_FS)
+
+/* A timer of one that shares memory: made while the other one maps its areas. */
+static int sharer_with_timer(void *arg)
+{
+	struct itimerspec later = { .it_value = { 1000, 0 } }, left = {};
+	struct sigevent event = { .sigev_notify = SIGEV_NONE };
+	int timer;
+
+	(void)arg;
+	if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) ||
+	    syscall(SYS_timer_settime, timer, 0, &later, NULL))
+		return 1;
+	sleeper(0);
+	if (syscall(SYS_timer_gettime, timer, &left))
+		return 2;
+	return left.it_value.tv_sec < 900 || left.it_value.tv_sec > 1000;
+}
+
+static int shares_memory_with_timer(void)
+{
+	pid_t pid;
+
+	JOB_SETUP(make_board());
+	pid = clone(sharer_with_timer, stack[0] + sizeof(stack[0]), CLONE_VM | SIGCHLD, NULL);
+	JOB_SETUP(pid > 0 && wait_ready(0, 1));
+	job_roundtrip();
+	JOB_TRY(check_same(1));
+	return check_exit(pid, 0);
+}
+
+TEST(tree_timer_of_one_that_shares_memory)
+{
+	EXPECT_EQ(0, roundtrip(shares_memory_with_timer));
+}
 
 /* Two children that share their memory with each other, and not with their parent. */
 static int elder(void *arg)

@@ -56,6 +56,27 @@ static bool have_ghosts(void)
 	return !mkdir(paths[0], 0700) && !chdir(paths[0]) && !rmdir(paths[0]);
 }
 
+bool runner_with_children;
+
+/* They share memory copy-on-write, and descriptors. */
+static bool have_children(void)
+{
+	siginfo_t info;
+	pid_t pid = fork();
+
+	if (!pid) {
+		setpgid(0, 0);
+		fork();
+		for (;;)
+			pause();
+	}
+	if (pid < 0 || (pid = fork()) < 0)
+		return false;
+	if (!pid)
+		_exit(3);
+	return !waitid(P_PID, pid, &info, WEXITED | WNOWAIT);
+}
+
 /* With a few pages, open files of several kinds, locks, timers: so that its image has something of everything. */
 static int count(void)
 {
@@ -71,6 +92,7 @@ static int count(void)
 	JOB_SETUP(set_timers());
 	JOB_SETUP(open_some(ends));
 	JOB_SETUP(!runner_with_ghosts || have_ghosts());
+	JOB_SETUP(!runner_with_children || have_children());
 	for (;;) {
 		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
 		usleep(1000);
@@ -103,7 +125,8 @@ bool runner_is_gone(struct job *job)
 	double end = now() + WAIT_S;
 
 	while (now() < end) {
-		waitpid(job->pid, NULL, WNOHANG);	/* maybe a child of ours */
+		while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
+			;
 		if (kill(job->pid, 0) && cgroup_is_empty(job->cgroup))
 			return !cgroup_is_frozen(job->cgroup);
 		usleep(1000);

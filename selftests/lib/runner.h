@@ -9,9 +9,12 @@
 /* Deleted files, too, before it is started. Such a job is dumped by the functions of device.h only. */
 extern bool runner_with_ghosts;
 
+/* A child, a grandchild and a zombie, too. */
+extern bool runner_with_children;
+
 void runner_start(struct job *job);
 bool runner_runs(struct job *job);	/* its count goes on */
-bool runner_is_gone(struct job *job);	/* no task, no zombie, no frozen cgroup; waits for that */
+bool runner_is_gone(struct job *job);	/* no task, no zombie, no frozen cgroup; waits for that, reaps all orphans */
 
 /* Without the tool; end the test when they fail. */
 void runner_dump(struct job *job, struct image *image);
