@@ -81,7 +81,7 @@ static void kill_all(const char *cgroup)
 	char *pids = read_file(format("%s/cgroup.procs", cgroup)), *pid;
 
 	while (pids && (pid = strsep(&pids, "\n")))
-		if (*pid)
+		if (atoi(pid) > 0)	/* 0: it ended just now */
 			kill(atoi(pid), SIGKILL);
 }
 
