@@ -75,6 +75,10 @@ build/selftests/%: selftests/%.c $(TEST_LIB) $(wildcard include/kckpt/*) | deps
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -o $@ $< $(filter %.c,$(TEST_LIB)) $(TEST_LDLIBS)
 
+build/selftests/load: selftests/bench/load.c | deps
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) -o $@ $<
+
 # What uses libkckpt.so as others do: its test, and the example.
 LIBKCKPT := build/userspace/libkckpt.so
 LIBKCKPT_LDLIBS := -Lbuild/userspace -lkckpt -Wl,-rpath,$(CURDIR)/build/userspace
@@ -114,9 +118,19 @@ vm: module-$(KERNEL) userspace ## a shell in a VM, with the module loaded and th
 	@selftests/vm/vm --kernel $(KERNEL) --module $(MODULE) --shell --env PATH=$(dir $(TOOL)):$$PATH
 
 .PHONY: demo
-demo: module-$(KERNEL) userspace ## dump and restore a counting Python program, beside CRIU
+demo: module-$(KERNEL) userspace ## dump, kill and restore three programs, beside CRIU; PROGRAMS='count' for some only
 	@selftests/vm/need-packages --optional $(DEMO_PACKAGES)
-	@selftests/vm/vm --kernel $(KERNEL) --module $(MODULE) --env KCKPT=$(TOOL) -- $(CURDIR)/selftests/demo/demo
+	@selftests/vm/vm --kernel $(KERNEL) --module $(MODULE) --env KCKPT=$(TOOL) -- \
+		$(CURDIR)/selftests/demo/demo $(PROGRAMS)
+
+# With another CRIU: make bench CRIU=/path/of/criu. TIERS='small': not all.
+.PHONY: bench
+bench: module-$(KERNEL) userspace build/selftests/load ## measure dump and restore of jobs of many sizes, beside CRIU
+	@selftests/vm/need-packages --optional $(DEMO_PACKAGES)
+	@mkdir -p $(RESULTS)
+	@selftests/vm/vm --kernel $(KERNEL) --mem 3G --timeout 1800 --module $(MODULE) --env KCKPT=$(TOOL) \
+		$(if $(CRIU),--env CRIU=$(CRIU)) --share $(CURDIR)/$(RESULTS) -- $(CURDIR)/selftests/bench/bench \
+		--load $(CURDIR)/build/selftests/load --json /share/bench-$(KERNEL).json $(TIERS)
 
 .PHONY: lint
 lint: ## coding style, spelling, and the rules that only grep can see

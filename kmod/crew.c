@@ -20,7 +20,9 @@
 void kckpt_crew_init(struct kckpt_crew *crew)
 {
 	spin_lock_init(&crew->lock);
-	init_waitqueue_head(&crew->wait);
+	init_waitqueue_head(&crew->arrivals);
+	init_waitqueue_head(&crew->stages);
+	init_waitqueue_head(&crew->makings);
 }
 
 static bool crew_set_stage(struct kckpt_crew *crew, enum kckpt_stage stage)
@@ -34,7 +36,9 @@ static bool crew_set_stage(struct kckpt_crew *crew, enum kckpt_stage stage)
 		crew->arrived = 0;
 	}
 	spin_unlock(&crew->lock);
-	wake_up_all(&crew->wait);
+	wake_up_all(&crew->stages);
+	wake_up_all(&crew->makings);
+	wake_up_all(&crew->arrivals);
 	return alive;
 }
 
@@ -80,15 +84,15 @@ static int crew_arrive(struct kckpt_crew *crew, enum kckpt_stage next)
 	last = ++crew->arrived == crew->expected;
 	spin_unlock(&crew->lock);
 	if (last)
-		wake_up_all(&crew->wait);
-	err = kckpt_should_fail() ? -EINTR : wait_event_killable(crew->wait, READ_ONCE(crew->stage) >= next);
+		wake_up_all(&crew->arrivals);
+	err = kckpt_should_fail() ? -EINTR : wait_event_killable(crew->stages, READ_ONCE(crew->stage) >= next);
 	return err ?: READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD ? -EINTR : 0;
 }
 
 void kckpt_crew_made(struct kckpt_crew *crew, struct kckpt_object *obj)
 {
 	smp_store_release(&obj->state, KCKPT_OBJ_MADE);	/* its value, too: pairs with kckpt_crew_wait_made() */
-	wake_up_all(&crew->wait);
+	wake_up_all(&crew->makings);
 }
 
 static bool crew_has_made(struct kckpt_object *obj)
@@ -99,7 +103,7 @@ static bool crew_has_made(struct kckpt_object *obj)
 int kckpt_crew_wait_made(struct kckpt_crew *crew, struct kckpt_object *obj)
 {
 	int err = kckpt_should_fail() ? -EINTR :
-		  wait_event_killable(crew->wait, crew_has_made(obj) || READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD);
+		  wait_event_killable(crew->makings, crew_has_made(obj) || READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD);
 
 	return err ?: READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD ? -EINTR : 0;
 }
@@ -128,7 +132,6 @@ static void thread_free(struct kckpt_thread *thread)
 	spin_lock(&session->crew.lock);
 	session->crew.live--;
 	spin_unlock(&session->crew.lock);
-	wake_up_all(&session->crew.wait);
 	kckpt_session_put(session);
 	kvfree(thread);
 	module_put(THIS_MODULE);
@@ -361,7 +364,7 @@ static int crew_wait(struct kckpt_session *session, u32 timeout_ms)
 
 	do {
 		left = kckpt_should_fail() ? -EINTR :
-		       wait_event_killable_timeout(crew->wait, crew_arrived(crew), HZ / 10);
+		       wait_event_killable_timeout(crew->arrivals, crew_arrived(crew), HZ / 10);
 	} while (!left && !crew_doomed(session) && !(timeout_ms && time_after(jiffies, end)));
 
 	if (left < 0)

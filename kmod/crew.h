@@ -26,7 +26,10 @@ enum kckpt_stage {
 
 struct kckpt_crew {
 	spinlock_t lock;		/* stage and counts, and who is there: kckpt_object.made of processes */
-	wait_queue_head_t wait;
+	/* Apart, since of thousands of threads most wait for a stage while others come to its end or make something. */
+	wait_queue_head_t arrivals;	/* the caller: for all to be at the end of the stage */
+	wait_queue_head_t stages;	/* threads: for the next stage */
+	wait_queue_head_t makings;	/* threads: for what another one makes */
 	enum kckpt_stage stage;
 	bool started;			/* the objects are complete, and made of processes is ours */
 	u32 expected, arrived;		/* threads; arrived at the end of the current stage */

@@ -25,6 +25,7 @@
 
 struct batch_find {
 	struct kckpt_batch *batch;
+	u32 room;		/* up to so many pages */
 	unsigned long next;
 	int bad;		/* an entry that is neither page nor swap */
 };
@@ -33,7 +34,7 @@ static int batch_add(struct batch_find *find, unsigned long addr, struct page *p
 {
 	struct kckpt_batch *batch = find->batch;
 
-	if (batch->nr_data == KCKPT_MAX_BATCH) {
+	if (batch->nr_data == find->room) {
 		find->next = addr;
 		return BATCH_FULL;
 	}
@@ -92,7 +93,7 @@ static int batch_huge(struct batch_find *find, unsigned long addr, unsigned long
 	if (!IS_ALIGNED(addr, HPAGE_PMD_SIZE))
 		return batch_huge_rest(find, addr, end, head);
 	find->next = addr;
-	if (batch->nr_data)
+	if (batch->nr_data || batch->nr_runs)
 		return BATCH_FULL;	/* has a batch of its own */
 	get_page(head);
 	batch->huge = true;
@@ -185,6 +186,7 @@ void kckpt_batch_add(struct kckpt_batch *batch, unsigned long addr, struct page 
 		if (mark_zero)
 			batch_run(batch, addr, 1, KCKPT_RUN_ZERO);
 		put_page(page);
+		batch->nr_marked += mark_zero;
 		batch->nr_zero++;
 		return;
 	}
@@ -217,6 +219,13 @@ static bool batch_takes(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigne
 	return true;
 }
 
+/* As if it had not been found; it is the only one of its batch. */
+static void batch_drop_huge(struct kckpt_batch *batch)
+{
+	batch->huge = false;
+	batch->nr_data = 0;
+}
+
 /* A huge page of which others have parts: what is left of it. */
 static void batch_finish_parts(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct vm_area_struct *vma,
 			       struct kckpt_batch *batch)
@@ -225,7 +234,7 @@ static void batch_finish_parts(struct kckpt_ctx *ctx, struct kckpt_object *obj, 
 	unsigned long addr = batch->addr[0];
 	u32 i;
 
-	kckpt_batch_reset(batch);
+	batch_drop_huge(batch);
 	for (i = 0; i < HPAGE_PMD_NR; i++, addr += PAGE_SIZE) {
 		if (!batch_takes(ctx, obj, addr, head + i, false))
 			continue;
@@ -258,22 +267,22 @@ static int batch_finish_huge(struct kckpt_ctx *ctx, struct kckpt_object *obj, st
 		return 0;
 	}
 	put_page(batch->pages[0]);
-	kckpt_batch_reset(batch);
-	batch->nr_zero = HPAGE_PMD_NR;
+	batch_drop_huge(batch);
+	batch->nr_zero += HPAGE_PMD_NR;
 	return 0;
 }
 
-/* Turns what the walk found into runs, in place; drops the pages that are zero. */
+/* Turns what the walk found, from the page @from on, into runs, in place; drops the pages that are zero. */
 static int batch_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct vm_area_struct *vma,
-			struct kckpt_batch *batch)
+			struct kckpt_batch *batch, u32 from)
 {
 	u32 i, found = batch->nr_data;
 	int err = 0;
 
 	if (batch->huge)
 		return batch_finish_huge(ctx, obj, vma, batch);
-	batch->nr_data = 0;
-	for (i = 0; i < found; i++) {
+	batch->nr_data = from;
+	for (i = from; i < found; i++) {
 		if (!err && !batch->pages[i])
 			err = batch_fault_in(ctx, obj, vma->vm_mm, batch, i);
 		if (!err && batch_takes(ctx, obj, batch->addr[i], batch->pages[i], false))
@@ -284,62 +293,69 @@ static int batch_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct 
 	return err;
 }
 
-/* One batch of one area. @mapped: as the walk finds it. */
+/* Adds what one area has. @mapped: as the walk finds it. 1: full; 0: the area is done. */
 static int batch_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct vm_area_struct *vma,
 			 unsigned long *addr, struct kckpt_batch *batch, bool mapped)
 {
-	struct batch_find find = { .batch = batch, .next = *addr };
-	int ret;
+	u32 from = batch->nr_data;
+	struct batch_find find = {
+		.batch = batch, .next = *addr,
+		/* Each page may become data, or zero, or a run of its own. */
+		.room = from + min3(KCKPT_MAX_BATCH - from, KCKPT_MAX_BATCH - batch->nr_marked,
+				    KCKPT_MAX_RUNS - batch->nr_runs),
+	};
+	int full, err;
 
-	ret = kckpt_should_fail() ? -ENOMEM : kcall(walk_page_range)(vma->vm_mm, *addr, vma->vm_end, &batch_walk,
-								     &find);
-	*addr = ret == BATCH_FULL ? find.next : vma->vm_end;
-	if (ret < 0 || find.bad) {
-		kckpt_batch_put(batch);
-		return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, ret < 0 ? ret : -EHWPOISON, "address 0x%lx",
+	full = kckpt_should_fail() ? -ENOMEM : kcall(walk_page_range)(vma->vm_mm, *addr, vma->vm_end, &batch_walk,
+								      &find);
+	*addr = full == BATCH_FULL ? find.next : vma->vm_end;
+	if (full < 0 || find.bad)
+		return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, full < 0 ? full : -EHWPOISON, "address 0x%lx",
 				  find.next);
+	err = mapped ? 0 : batch_finish(ctx, obj, vma, batch, from);
+	return err ?: full;
+}
+
+/* From *@addr on, over as many areas as it takes. */
+static int batch_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch,
+		      bool mapped)
+{
+	struct mm_struct *mm = (struct mm_struct *)obj->ptr;
+	struct vm_area_struct *vma;
+	int full = 0;
+
+	while (full <= 0 || !(batch->nr_runs || (mapped && batch->nr_data))) {
+		vma = find_vma(mm, *addr);
+		if (!vma)
+			break;
+		*addr = max(*addr, vma->vm_start);
+		if (!vma_has_private_pages(vma)) {
+			*addr = vma->vm_end;
+			continue;
+		}
+		full = batch_find_in(ctx, obj, vma, addr, batch, mapped);
+		if (full < 0)
+			return full;
+		if (fatal_signal_pending(current))
+			return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
+		cond_resched();
 	}
-	ret = mapped ? 0 : batch_finish(ctx, obj, vma, batch);
-	if (ret)
-		kckpt_batch_put(batch);
-	return ret;
+	return 0;
 }
 
 static int batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch,
 		      bool mapped)
 {
 	struct mm_struct *mm = (struct mm_struct *)obj->ptr;
-	u32 nr_zero = 0;
-	int err = 0;
+	int err;
 
 	kckpt_batch_reset(batch);
 	if (mmap_read_lock_killable(mm))
 		return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
-	while (!batch->nr_runs && !(mapped && batch->nr_data)) {
-		struct vm_area_struct *vma = find_vma(mm, *addr);
-
-		if (!vma)
-			break;
-		if (*addr < vma->vm_start)
-			*addr = vma->vm_start;
-		if (!vma_has_private_pages(vma)) {
-			*addr = vma->vm_end;
-			continue;
-		}
-		err = batch_find_in(ctx, obj, vma, addr, batch, mapped);
-		if (err)
-			break;
-		nr_zero += batch->nr_zero;
-		batch->nr_zero = 0;
-		if (fatal_signal_pending(current)) {
-			err = kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
-			kckpt_batch_put(batch);
-			break;
-		}
-		cond_resched();
-	}
+	err = batch_fill(ctx, obj, addr, batch, mapped);
 	mmap_read_unlock(mm);
-	batch->nr_zero = nr_zero;
+	if (err)
+		kckpt_batch_put(batch);
 	return err ?: batch->nr_runs > 0 || batch->nr_data > 0;
 }
 

@@ -11,7 +11,8 @@ struct kckpt_object;
 
 /* A batch, with references to its pages. */
 struct kckpt_batch {
-	u32 nr_runs, nr_data, nr_zero;
+	u32 nr_runs, nr_data;
+	u32 nr_zero, nr_marked;			/* zero pages; those of them that have runs */
 	bool huge;				/* one huge page: pages[0] is its head, the only reference */
 	unsigned long addr[KCKPT_MAX_BATCH];	/* of each page of data */
 	struct page *pages[KCKPT_MAX_BATCH];	/* NULL: not present, to be faulted in */
@@ -37,7 +38,7 @@ void kckpt_batch_add(struct kckpt_batch *batch, unsigned long addr, struct page 
 
 static inline void kckpt_batch_reset(struct kckpt_batch *batch)
 {
-	batch->nr_runs = batch->nr_data = batch->nr_zero = 0;
+	batch->nr_runs = batch->nr_data = batch->nr_zero = batch->nr_marked = 0;
 	batch->huge = false;
 }
 

@@ -5,7 +5,6 @@
  * Makes the file READY when all of them are there. On SIGUSR1 each looks whether what it has is what it had; when all
  * have, READY is made anew. Ends with 1 if something is wrong.
  */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>

@@ -123,11 +123,14 @@ bool runner_runs(struct job *job)
 bool runner_is_gone(struct job *job)
 {
 	double end = now() + WAIT_S;
+	bool childless;
 
 	while (now() < end) {
 		while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
 			;
-		if (kill(job->pid, 0) && cgroup_is_empty(job->cgroup))
+		childless = errno == ECHILD;
+		/* A task leaves its cgroup before it becomes a zombie. */
+		if (kill(job->pid, 0) && cgroup_is_empty(job->cgroup) && (childless || !runner_with_children))
 			return !cgroup_is_frozen(job->cgroup);
 		usleep(1000);
 	}
