@@ -15,6 +15,7 @@
 #include <linux/mount.h>
 
 #include "compat/file.h"
+#include "compat/pidfd.h"
 #include "family.h"
 #include "fault.h"
 #include "fowner.h"
@@ -24,7 +25,7 @@
 
 /* What F_GETFL may tell of a file that we open again. */
 #define FILE_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
-		    O_NOFOLLOW | O_NOATIME | O_PATH | FASYNC | __O_TMPFILE)
+		    O_NOFOLLOW | O_NOATIME | O_PATH | FASYNC | __O_TMPFILE | O_EXCL)
 /* What the kernel keeps there of files that it opened itself: executables, files below an overlay. */
 #define FILE_FLAGS_INTERNAL (__FMODE_EXEC | __FMODE_NONOTIFY)
 
@@ -165,6 +166,7 @@ static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 	if (kckpt_outside_has(ctx, file)) {
 		rec.file_flags |= KCKPT_FILE_INHERIT;
+		rec.open_flags &= ~O_EXCL;
 		kckpt_outside_name(ctx, obj, rec.inherit, sizeof(rec.inherit));
 		rec.pos = S_ISREG(file_inode(file)->i_mode) ? file->f_pos : 0;
 	} else {
@@ -223,6 +225,18 @@ static int file_check_via(struct kckpt_ctx *ctx, struct kckpt_object *obj, const
 	return 0;
 }
 
+/* Flags that only some kinds of files have. */
+static int file_check_flags(struct kckpt_ctx *ctx, struct kckpt_object *obj, u32 open_flags, u32 family)
+{
+	if (open_flags & __O_TMPFILE && family != KCKPT_F_ghost)
+		return kckpt_bad_image(ctx, obj, "O_TMPFILE of what has a name");
+	if (open_flags & O_EXCL && family != KCKPT_F_pidfd)
+		return kckpt_bad_image(ctx, obj, "O_EXCL of what is no pidfd");
+	if (open_flags & O_EXCL & ~KCKPT_PIDFD_THREAD)
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "a pidfd of a thread, of which this kernel has none");
+	return 0;
+}
+
 static int file_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_object *target;
@@ -235,14 +249,15 @@ static int file_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	    rec.file_flags & ~FILE_FILE_FLAGS)
 		return kckpt_bad_image(ctx, obj, "open file");
 	if (rec.file_flags & KCKPT_FILE_INHERIT)
-		return kckpt_outside_check(ctx, obj, &rec);
+		return rec.open_flags & O_EXCL ? kckpt_bad_image(ctx, obj, "O_EXCL of what is handed over") :
+						 kckpt_outside_check(ctx, obj, &rec);
 	target = kckpt_objtab_get(&ctx->objs, rec.target);
 	if (!target || !kckpt_family(target->family)->open)
 		return kckpt_bad_image(ctx, obj, "open file on object %llu", rec.target);
-	if (rec.open_flags & __O_TMPFILE && target->family != KCKPT_F_ghost)
-		return kckpt_bad_image(ctx, obj, "O_TMPFILE of what has a name");
 	file_note_use(obj, target, rec.file_flags);
-	return file_check_via(ctx, obj, &rec, target) ?: kckpt_fowner_check(ctx, obj, &rec);
+	return file_check_flags(ctx, obj, rec.open_flags, target->family) ?:
+	       file_check_via(ctx, obj, &rec, target) ?:
+	       kckpt_fowner_check(ctx, obj, &rec);
 }
 
 static int file_seek(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *file, loff_t pos)
