@@ -149,6 +149,11 @@ static int fowner_set_pid(struct kckpt_ctx *ctx, struct kckpt_object *obj, struc
 	return 0;
 }
 
+void kckpt_fowner_clear(struct file *file, const struct kckpt_file_rec *rec)
+{
+	__f_setown(file, NULL, fowner_types[rec->owner_type], 1);
+}
+
 /* The descriptor that the signal tells: of several, the first. */
 static int fowner_set_async(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *file)
 {

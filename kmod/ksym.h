@@ -42,6 +42,7 @@
 
 #include <asm/fpu/types.h>
 
+#include "compat/lock.h"
 #include "compat/pidfd.h"
 
 /* Declared in private headers of the kernel, or nowhere. */
@@ -132,6 +133,7 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(thread_group_cputime,	timer,	"read the CPU time of a process")			\
 	X(__x64_sys_eventfd2,	eventfd, "make an event counter")				\
 	X(memfd_fcntl,		shmem,	"seal memory")						\
+	X(fcntl_setlease,	lease,	"take a lease")						\
 	X(pidfd_pid,		pidfd,	"tell a pidfd from any other file")			\
 	KCKPT_KSYM_PIDFD_CALLS(X)
 

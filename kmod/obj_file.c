@@ -5,7 +5,7 @@
  *
  * A file that belongs to the outside is not described; the restorer hands over another in its place (outside.c).
  *
- * Refused: kinds that no family claims, signal owners (F_SETOWN) outside the job, leases. Locks: family `lock`.
+ * Refused: kinds that no family claims, signal owners (F_SETOWN) outside the job. Locks and leases: `lock`, `lease`.
  * Not saved: the credentials it was opened with (the restorer's), readahead state and fadvise() hints, errors of
  * writing back that nobody has asked for yet, sharing of the offset with a process outside.
  */
@@ -21,6 +21,7 @@
 #include "fowner.h"
 #include "holders.h"
 #include "obj_file.h"
+#include "obj_lease.h"
 #include "obj_lock.h"
 
 /* What F_GETFL may tell of a file that we open again. */
@@ -50,15 +51,6 @@ struct kckpt_object *kckpt_intern_file(struct kckpt_ctx *ctx, struct file *file,
 	return kckpt_intern(ctx, KCKPT_F_file, file, where);
 }
 
-static const char *file_unsupported(const struct file *file)
-{
-	if (file->f_flags & ~(FILE_FLAGS | FILE_FLAGS_INTERNAL))
-		return "an unknown flag";
-	if (kckpt_file_has_lease(file))
-		return "a lease (F_SETLEASE)";
-	return NULL;
-}
-
 /* What to call a file that nobody knows: its name, as /proc/PID/fd shows it. */
 static void file_refuse_kind(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *file)
 {
@@ -85,15 +77,13 @@ static int file_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct file *file = (struct file *)obj->ptr;
 	struct kckpt_object *target;
-	const char *unsupported;
 	u32 family;
 	int outside = kckpt_outside_claims(ctx, obj);
 
 	if (outside)
 		return min(outside, 0);
-	unsupported = file_unsupported(file);
-	if (unsupported)
-		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "%s on %pD4", unsupported, file);
+	if (file->f_flags & ~(FILE_FLAGS | FILE_FLAGS_INTERNAL))
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "an unknown flag on %pD4", file);
 	family = kckpt_family_of_file(file);
 	if (!family) {
 		file_refuse_kind(ctx, obj, file);
@@ -150,7 +140,7 @@ static int file_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	family = kckpt_family_of_file(file);
 	if (family && kckpt_family(family)->outside)
 		err = file_check_holders(ctx, obj, file, kckpt_family(family)->outside);
-	return err ?: kckpt_lock_collect(ctx, obj, false);
+	return err ?: kckpt_lock_collect(ctx, obj, false) ?: kckpt_lease_collect(ctx, obj);
 }
 
 static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)

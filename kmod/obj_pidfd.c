@@ -160,7 +160,7 @@ static struct file *pidfd_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, 
 		return ERR_PTR(err);
 	if (!pidfd_fits(obj->made, rec))
 		return ERR_PTR(kckpt_bad_image(ctx, obj, "pidfd of a thread"));
-	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) : kckpt_pidfd_file(obj->made);
+	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) : kckpt_pidfd_file(obj->made, rec->open_flags & O_ACCMODE);
 	if (IS_ERR(file))
 		kckpt_fail(ctx, obj, KCKPT_E_CREATE, PTR_ERR(file), "pidfd");
 	return file;

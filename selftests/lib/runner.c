@@ -103,7 +103,7 @@ static int count(void)
 	JOB_SETUP(!pipe(ends) && write(ends[1], "unread", 6) == 6);
 	JOB_SETUP(write_file(data, "data") && (file = open(data, O_RDONLY)) >= 0);
 	JOB_SETUP(!flock(file, LOCK_SH) && !fcntl(file, F_SETLK, &lock) && !fcntl(file, F_OFD_SETLK, &lock));
-	JOB_SETUP(set_timers());
+	JOB_SETUP(!fcntl(file, F_SETLEASE, F_RDLCK) && set_timers());
 	JOB_SETUP(open_some(ends));
 	JOB_SETUP(!runner_with_ghosts || have_ghosts());
 	JOB_SETUP(!runner_with_children || have_children());
