@@ -119,6 +119,25 @@ TEST(pidfd_of_itself)
 	EXPECT_EQ(0, roundtrip(of_itself));
 }
 
+/* What has an inode can be opened by it. */
+static int opened_again(void)
+{
+	int fd = pidfd_open(getpid(), 0), again = open(format("/proc/self/fd/%d", fd), O_RDONLY | O_NONBLOCK), flags;
+
+	if (fd >= 0 && again < 0)
+		return job_skip("pidfds cannot be opened again");
+	JOB_SETUP(fd >= 0 && (flags = fcntl(again, F_GETFL)) >= 0 && pid_of(again) == getpid());
+	job_roundtrip();
+	JOB_CHECK(fcntl(again, F_GETFL) == flags && pid_of(again) == getpid() && !send_signal(again, 0));
+	JOB_CHECK(same_inode(fd, again));
+	return 0;
+}
+
+TEST(pidfd_opened_again)
+{
+	EXPECT_EQ(0, roundtrip(opened_again));
+}
+
 static int of_a_child(void)
 {
 	int null = open("/dev/null", O_RDONLY), fd, other;
