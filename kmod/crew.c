@@ -12,6 +12,7 @@
 #include "fault.h"
 #include "ksym.h"
 #include "obj_file.h"
+#include "obj_lease.h"
 #include "obj_mm.h"
 #include "obj_process.h"
 #include "obj_task.h"
@@ -482,11 +483,14 @@ int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 	if (err)
 		return err;
 	kckpt_files_keep_owned(&session->ctx);
+	kckpt_leases_keep(&session->ctx);
 	/* Before anybody runs: an end of a pipe that we still hold would keep others from seeing its end. */
 	kckpt_objtab_release_made(&session->ctx.objs);
 	if (task_work_pending(current))
 		kcall(task_work_run)();
-	err = kckpt_files_own(&session->ctx);
+	err = kckpt_leases_take(&session->ctx, kckpt_files_own(&session->ctx));
+	if (task_work_pending(current))
+		kcall(task_work_run)();
 	if (err)
 		return err;
 	err = kckpt_freezer_start_restored(&session->ctx, &session->freezer);

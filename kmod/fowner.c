@@ -15,6 +15,7 @@
 #include "family.h"
 #include "fault.h"
 #include "fowner.h"
+#include "obj_task.h"
 
 static const enum pid_type fowner_types[] = { PIDTYPE_PID, PIDTYPE_TGID, PIDTYPE_PGID };
 
@@ -119,23 +120,6 @@ int kckpt_fowner_check(struct kckpt_ctx *ctx, struct kckpt_object *obj, const st
 	return 0;
 }
 
-/* With a reference; NULL after an error that was reported. */
-static struct pid *fowner_pid(struct kckpt_ctx *ctx, struct kckpt_object *obj, u64 id)
-{
-	struct kckpt_object *task = kckpt_objtab_get(&ctx->objs, id);
-	struct kckpt_task_rec rec;
-	struct pid *pid;
-
-	if (kckpt_rec_only(ctx, task, KCKPT_K_task, &rec, sizeof(rec), NULL, 0, NULL))
-		return NULL;
-	rcu_read_lock();
-	pid = get_pid(find_pid_ns(rec.tid, ctx->pidns));
-	rcu_read_unlock();
-	if (!pid)
-		kckpt_fail(ctx, obj, KCKPT_E_CREATE, -ESRCH, "signal owner %u", rec.tid);
-	return pid;
-}
-
 static int fowner_set_pid(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *file,
 			  const struct kckpt_file_rec *rec)
 {
@@ -147,9 +131,9 @@ static int fowner_set_pid(struct kckpt_ctx *ctx, struct kckpt_object *obj, struc
 	if (err)
 		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, err, "signal owner");
 	if (rec->owner) {
-		pid = fowner_pid(ctx, obj, rec->owner);
+		pid = kckpt_task_pid(ctx, rec->owner);
 		if (!pid)
-			return -ESRCH;
+			return kckpt_fail(ctx, obj, KCKPT_E_CREATE, -ESRCH, "signal owner");
 	}
 	__f_setown(file, pid, fowner_types[rec->owner_type], 1);
 	put_pid(pid);
@@ -163,6 +147,11 @@ static int fowner_set_pid(struct kckpt_ctx *ctx, struct kckpt_object *obj, struc
 	}
 	write_unlock_irq(&owner->lock);
 	return 0;
+}
+
+void kckpt_fowner_clear(struct file *file, const struct kckpt_file_rec *rec)
+{
+	__f_setown(file, NULL, fowner_types[rec->owner_type], 1);
 }
 
 /* The descriptor that the signal tells: of several, the first. */

@@ -25,4 +25,7 @@ int kckpt_fowner_check(struct kckpt_ctx *ctx, struct kckpt_object *obj, const st
 int kckpt_fowner_set(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *file,
 		     const struct kckpt_file_rec *rec);
 
+/* kckpt_fowner_clear() - that has none: take away the one that it got meanwhile. */
+void kckpt_fowner_clear(struct file *file, const struct kckpt_file_rec *rec);
+
 #endif

@@ -42,6 +42,9 @@
 
 #include <asm/fpu/types.h>
 
+#include "compat/lock.h"
+#include "compat/pidfd.h"
+
 /* Declared in private headers of the kernel, or nowhere. */
 int do_prlimit(struct task_struct *task, unsigned int resource, struct rlimit *new_limit,
 	       struct rlimit *old_limit);
@@ -78,8 +81,8 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(do_exit,		process, "be a zombie again")					\
 	X(__lock_task_sighand,	process, "read pending signals")				\
 	X(do_sigaction,		sighand, "set signal handlers")					\
-	X(alloc_pid,		group,	"take the id of a group whose leader is gone")		\
-	X(free_pid,		group,	"give such an id back")					\
+	X(alloc_pid,		process, "take an id that no process has")			\
+	X(free_pid,		process, "give such an id back")				\
 	X(change_pid,		group,	"join a session or process group")			\
 	X(send_signal_locked,	process, "queue pending signals again")				\
 	X(do_prlimit,		process, "set limits with their side effects")			\
@@ -129,7 +132,10 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(task_cputime,		timer,	"read the CPU time of a thread")			\
 	X(thread_group_cputime,	timer,	"read the CPU time of a process")			\
 	X(__x64_sys_eventfd2,	eventfd, "make an event counter")				\
-	X(memfd_fcntl,		shmem,	"seal memory")
+	X(memfd_fcntl,		shmem,	"seal memory")						\
+	X(fcntl_setlease,	lease,	"take a lease")						\
+	X(pidfd_pid,		pidfd,	"tell a pidfd from any other file")			\
+	KCKPT_KSYM_PIDFD_CALLS(X)
 
 /* X(name, family, why): data, and functions that are only compared or stored; kdata(name) is the address. */
 #define KCKPT_KSYM_DATA(X)									\
@@ -146,7 +152,8 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(landlock_initialized,		cred,	"see confinement")				\
 	X(landlock_blob_sizes,		cred,	"see confinement")				\
 	X(sysctl_nr_open,		files,	"know the highest descriptor")			\
-	X(pipefifo_fops,		pipe,	"tell a pipe from any other file")
+	X(pipefifo_fops,		pipe,	"tell a pipe from any other file")		\
+	KCKPT_KSYM_PIDFD_DATA(X)
 
 #define X(name, family, why) DECLARE_STATIC_CALL(ksym_##name, name);
 KCKPT_KSYM_CALLS(X)

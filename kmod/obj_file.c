@@ -5,7 +5,7 @@
  *
  * A file that belongs to the outside is not described; the restorer hands over another in its place (outside.c).
  *
- * Refused: kinds that no family claims, signal owners (F_SETOWN) outside the job, leases. Locks: family `lock`.
+ * Refused: kinds that no family claims, signal owners (F_SETOWN) outside the job. Locks and leases: `lock`, `lease`.
  * Not saved: the credentials it was opened with (the restorer's), readahead state and fadvise() hints, errors of
  * writing back that nobody has asked for yet, sharing of the offset with a process outside.
  */
@@ -15,16 +15,18 @@
 #include <linux/mount.h>
 
 #include "compat/file.h"
+#include "compat/pidfd.h"
 #include "family.h"
 #include "fault.h"
 #include "fowner.h"
 #include "holders.h"
 #include "obj_file.h"
+#include "obj_lease.h"
 #include "obj_lock.h"
 
 /* What F_GETFL may tell of a file that we open again. */
 #define FILE_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
-		    O_NOFOLLOW | O_NOATIME | O_PATH | FASYNC | __O_TMPFILE)
+		    O_NOFOLLOW | O_NOATIME | O_PATH | FASYNC | __O_TMPFILE | O_EXCL)
 /* What the kernel keeps there of files that it opened itself: executables, files below an overlay. */
 #define FILE_FLAGS_INTERNAL (__FMODE_EXEC | __FMODE_NONOTIFY)
 
@@ -47,15 +49,6 @@ static void file_release(struct kckpt_object *obj)
 struct kckpt_object *kckpt_intern_file(struct kckpt_ctx *ctx, struct file *file, const struct kckpt_where *where)
 {
 	return kckpt_intern(ctx, KCKPT_F_file, file, where);
-}
-
-static const char *file_unsupported(const struct file *file)
-{
-	if (file->f_flags & ~(FILE_FLAGS | FILE_FLAGS_INTERNAL))
-		return "an unknown flag";
-	if (kckpt_file_has_lease(file))
-		return "a lease (F_SETLEASE)";
-	return NULL;
 }
 
 /* What to call a file that nobody knows: its name, as /proc/PID/fd shows it. */
@@ -84,15 +77,13 @@ static int file_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct file *file = (struct file *)obj->ptr;
 	struct kckpt_object *target;
-	const char *unsupported;
 	u32 family;
 	int outside = kckpt_outside_claims(ctx, obj);
 
 	if (outside)
 		return min(outside, 0);
-	unsupported = file_unsupported(file);
-	if (unsupported)
-		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "%s on %pD4", unsupported, file);
+	if (file->f_flags & ~(FILE_FLAGS | FILE_FLAGS_INTERNAL))
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "an unknown flag on %pD4", file);
 	family = kckpt_family_of_file(file);
 	if (!family) {
 		file_refuse_kind(ctx, obj, file);
@@ -149,7 +140,7 @@ static int file_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	family = kckpt_family_of_file(file);
 	if (family && kckpt_family(family)->outside)
 		err = file_check_holders(ctx, obj, file, kckpt_family(family)->outside);
-	return err ?: kckpt_lock_collect(ctx, obj, false);
+	return err ?: kckpt_lock_collect(ctx, obj, false) ?: kckpt_lease_collect(ctx, obj);
 }
 
 static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -165,6 +156,7 @@ static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 	if (kckpt_outside_has(ctx, file)) {
 		rec.file_flags |= KCKPT_FILE_INHERIT;
+		rec.open_flags &= ~O_EXCL;
 		kckpt_outside_name(ctx, obj, rec.inherit, sizeof(rec.inherit));
 		rec.pos = S_ISREG(file_inode(file)->i_mode) ? file->f_pos : 0;
 	} else {
@@ -223,6 +215,18 @@ static int file_check_via(struct kckpt_ctx *ctx, struct kckpt_object *obj, const
 	return 0;
 }
 
+/* Flags that only some kinds of files have. */
+static int file_check_flags(struct kckpt_ctx *ctx, struct kckpt_object *obj, u32 open_flags, u32 family)
+{
+	if (open_flags & __O_TMPFILE && family != KCKPT_F_ghost)
+		return kckpt_bad_image(ctx, obj, "O_TMPFILE of what has a name");
+	if (open_flags & O_EXCL && family != KCKPT_F_pidfd)
+		return kckpt_bad_image(ctx, obj, "O_EXCL of what is no pidfd");
+	if (open_flags & O_EXCL & ~KCKPT_PIDFD_THREAD)
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "a pidfd of a thread, of which this kernel has none");
+	return 0;
+}
+
 static int file_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_object *target;
@@ -235,14 +239,15 @@ static int file_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	    rec.file_flags & ~FILE_FILE_FLAGS)
 		return kckpt_bad_image(ctx, obj, "open file");
 	if (rec.file_flags & KCKPT_FILE_INHERIT)
-		return kckpt_outside_check(ctx, obj, &rec);
+		return rec.open_flags & O_EXCL ? kckpt_bad_image(ctx, obj, "O_EXCL of what is handed over") :
+						 kckpt_outside_check(ctx, obj, &rec);
 	target = kckpt_objtab_get(&ctx->objs, rec.target);
 	if (!target || !kckpt_family(target->family)->open)
 		return kckpt_bad_image(ctx, obj, "open file on object %llu", rec.target);
-	if (rec.open_flags & __O_TMPFILE && target->family != KCKPT_F_ghost)
-		return kckpt_bad_image(ctx, obj, "O_TMPFILE of what has a name");
 	file_note_use(obj, target, rec.file_flags);
-	return file_check_via(ctx, obj, &rec, target) ?: kckpt_fowner_check(ctx, obj, &rec);
+	return file_check_flags(ctx, obj, rec.open_flags, target->family) ?:
+	       file_check_via(ctx, obj, &rec, target) ?:
+	       kckpt_fowner_check(ctx, obj, &rec);
 }
 
 static int file_seek(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *file, loff_t pos)

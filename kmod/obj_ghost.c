@@ -33,6 +33,7 @@
 #include "ksym.h"
 #include "load.h"
 #include "nameless.h"
+#include "obj_lease.h"
 #include "obj_path.h"
 
 /* What we hold of one, in both directions; obj->made. */
@@ -99,7 +100,7 @@ static int ghost_hold(struct kckpt_ctx *ctx, struct kckpt_object *obj, const str
 	obj->made = ghost;
 	ghost->path = *path;
 	path_get(path);
-	if (d_is_dir(path->dentry))
+	if (d_is_dir(path->dentry) || kckpt_lease_hinders(ctx, obj, d_inode(path->dentry)))
 		return 0;
 	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) :
 				     dentry_open(path, O_RDONLY | O_LARGEFILE | O_NOATIME, ctx->cred);

@@ -7,7 +7,7 @@
  *
  * The object's pointer is its record, made when the lock was found: the lock itself may go at any time.
  *
- * Refused: locks of open files that are also held outside (they would stay there); leases (see obj_file.c).
+ * Refused: locks of open files that are also held outside (they would stay there). Leases: family `lease`.
  * Not saved: who set a lock of an open file, if not its owner (/proc/locks shows the restorer of it).
  */
 #include <linux/file.h>
@@ -29,21 +29,6 @@ static const char *lock_type_name(const struct kckpt_lock_rec *rec)
 }
 
 /* ---- dump ---- */
-
-bool kckpt_file_has_lease(const struct file *file)
-{
-	struct file_lock_context *locks = kckpt_lock_context(file_inode(file));
-	struct file_lock *lock;
-	bool has = false;
-
-	if (!locks)
-		return false;
-	spin_lock(&locks->flc_lock);
-	kckpt_for_each_lock(lock, &locks->flc_lease)
-		has |= kckpt_fl(lock, file) == file;
-	spin_unlock(&locks->flc_lock);
-	return has;
-}
 
 static void lock_describe(struct kckpt_ctx *ctx, const struct file_lock *lock, struct kckpt_lock_rec *rec)
 {
@@ -102,7 +87,7 @@ static bool lock_same_file(struct file *file, const void *data)
 }
 
 /* A count that is too high for a moment is a reader of /proc; only a process is a blocker. */
-static void lock_check_shared(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+void kckpt_lock_check_shared(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	const struct file *file = obj->ptr;
 	struct kckpt_where where;
@@ -142,7 +127,7 @@ int kckpt_lock_collect(struct kckpt_ctx *ctx, struct kckpt_object *file, bool in
 		err = lock_intern(ctx, file, &recs[i]);
 	}
 	if (of_file && !err)
-		lock_check_shared(ctx, file);
+		kckpt_lock_check_shared(ctx, file);
 	kvfree(recs);
 	return err;
 }

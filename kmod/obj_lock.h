@@ -5,8 +5,8 @@
 struct kckpt_ctx;
 struct kckpt_object;
 
-/* kckpt_file_has_lease() - a lease, which is not saved. */
-bool kckpt_file_has_lease(const struct file *file);
+/* kckpt_lock_check_shared() - dump: what belongs to the open file of @file must not have a holder outside. */
+void kckpt_lock_check_shared(struct kckpt_ctx *ctx, struct kckpt_object *file);
 
 /*
  * kckpt_lock_collect() - the locks of the job that were set by the open file @file, when all files and descriptor

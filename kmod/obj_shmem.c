@@ -20,6 +20,7 @@
 #include "family.h"
 #include "fault.h"
 #include "ksym.h"
+#include "obj_lease.h"
 #include "obj_shmem.h"
 
 #define MEMFD_PREFIX "memfd:"
@@ -100,6 +101,8 @@ static int shmem_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	int i;
 
+	if (kckpt_lease_hinders(ctx, obj, obj->ptr))
+		return 0;
 	for (i = 0; i < 3; i++) {
 		if (shmem_counts_agree(obj))
 			return 0;

@@ -503,6 +503,20 @@ static int task_make(struct kckpt_ctx *ctx, struct kckpt_object *task, u64 id)
 	return err;
 }
 
+struct pid *kckpt_task_pid(struct kckpt_ctx *ctx, u64 id)
+{
+	struct kckpt_object *task = kckpt_objtab_get(&ctx->objs, id);
+	struct kckpt_task_rec rec;
+	struct pid *pid;
+
+	if (task_rec(ctx, task, &rec))
+		return NULL;
+	rcu_read_lock();
+	pid = get_pid(find_pid_ns(rec.tid, ctx->pidns));
+	rcu_read_unlock();
+	return pid;
+}
+
 int kckpt_task_build(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_task_rec rec;

@@ -18,6 +18,9 @@ u64 kckpt_task_clone_flags(struct kckpt_ctx *ctx, struct kckpt_object *leader, s
 /* kckpt_task_plan() - restore: claim what nobody has claimed before; see kckpt_process_plan(). */
 int kckpt_task_plan(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 
+/* kckpt_task_pid() - restore: its pid, with a reference; NULL: it is gone. */
+struct pid *kckpt_task_pid(struct kckpt_ctx *ctx, u64 id);
+
 /* kckpt_task_build() - in the restored thread: the descriptor table and directory, if they are its to make. */
 int kckpt_task_build(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 

@@ -63,6 +63,8 @@ static int dump(const char *cgroup, struct image *image)
 	return err;
 }
 
+static uint32_t restore_code;	/* of the error that it reported */
+
 static int restore(const char *cgroup, const struct image *image)
 {
 	int dev = open(KCKPT_DEVICE, O_RDWR | O_CLOEXEC), err;
@@ -71,6 +73,7 @@ static int restore(const char *cgroup, const struct image *image)
 		return errno;
 	/* A run of it before may have changed the page that it shares with us. */
 	err = device_restore(dev, image, cgroup, KCKPT_INSTANTIATE_FILES_CHANGED);
+	restore_code = device_first_code(dev);
 	close(dev);
 	return err;
 }
@@ -148,7 +151,8 @@ static void restore_faults(void)
 			return;
 		}
 	}
-	EXPECT_EQ(0, err);
+	if (!EXPECT_EQ(0, err))
+		test_say("without a fault: %s", error_name(restore_code));
 	EXPECT_TRUE(nth < MOST && failed > 50 / step() && runner_runs(&job));
 	EXPECT_TRUE(system("ls -a /tmp /var/tmp | grep -q '^[.]kckpt'"));
 	EXPECT_TRUE(access(test_path("ghost"), F_OK));

@@ -361,21 +361,6 @@ TEST(files_renamed)
 	EXPECT_EQ(0, roundtrip(renamed));
 }
 
-static int leased(void)
-{
-	int fd;
-
-	JOB_SETUP(make_file("x") && (fd = open_file(O_RDONLY)) >= 0 && !fcntl(fd, F_SETLEASE, F_RDLCK));
-	job_roundtrip();
-	JOB_CHECK(fcntl(fd, F_GETLEASE) == F_RDLCK);
-	return 0;
-}
-
-TEST(files_lease_is_refused)
-{
-	EXPECT_REFUSED(KCKPT_E_FILE_STATE, leased);
-}
-
 /* ---- refused at the restore ---- */
 
 static int reads_file(void)

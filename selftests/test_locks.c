@@ -275,9 +275,9 @@ TEST(locks_waited_for)
 /* A dump that fails leaves them waiting. */
 static int waits_and_is_refused(void)
 {
-	int leased = open_data("leased");
+	int folder = open(test_folder(), O_RDONLY | O_DIRECTORY);
 
-	JOB_SETUP(leased >= 0 && !fcntl(leased, F_SETLEASE, F_WRLCK));
+	JOB_SETUP(folder >= 0 && !fcntl(folder, F_NOTIFY, DN_RENAME | DN_MULTISHOT));
 	return waits();
 }
 

@@ -168,6 +168,11 @@ enum kckpt_lock_kind {
 /* lock.lock_flags */
 #define KCKPT_LOCK_WRITE	(1u << 0)	/* exclusive */
 
+/* lease.lease_flags */
+#define KCKPT_LEASE_WRITE	(1u << 0)	/* F_WRLCK; else F_RDLCK */
+#define KCKPT_LEASE_UNLOCK	(1u << 1)	/* being broken: its holder is to give it up, */
+#define KCKPT_LEASE_DOWNGRADE	(1u << 2)	/* or to make it one for reading */
+
 /* ghost.ghost_flags */
 #define KCKPT_GHOST_LINKABLE	(1u << 0)	/* opened with O_TMPFILE: may be given a name */
 

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -58,23 +59,36 @@ static bool have_ghosts(void)
 
 bool runner_with_children;
 
-/* They share memory copy-on-write, and descriptors. */
+/* A pidfd of a process that is gone. */
+static bool have_dead_pidfd(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	return pid > 0 && pidfd_open(pid, 0) >= 0 && waitpid(pid, NULL, 0) == pid;
+}
+
+/* They share memory copy-on-write, and descriptors, with some pidfds among them. */
 static bool have_children(void)
 {
 	siginfo_t info;
-	pid_t pid = fork();
+	pid_t pid;
 
+	if (!have_dead_pidfd())
+		return false;
+	pid = fork();
 	if (!pid) {
 		setpgid(0, 0);
 		fork();
 		for (;;)
 			pause();
 	}
-	if (pid < 0 || (pid = fork()) < 0)
+	if (pid < 0 || pidfd_open(pid, 0) < 0 || (pid = fork()) < 0)
 		return false;
 	if (!pid)
 		_exit(3);
-	return !waitid(P_PID, pid, &info, WEXITED | WNOWAIT);
+	return pidfd_open(pid, 0) >= 0 && !waitid(P_PID, pid, &info, WEXITED | WNOWAIT);
 }
 
 /* With a few pages, open files of several kinds, locks, timers: so that its image has something of everything. */
@@ -89,7 +103,7 @@ static int count(void)
 	JOB_SETUP(!pipe(ends) && write(ends[1], "unread", 6) == 6);
 	JOB_SETUP(write_file(data, "data") && (file = open(data, O_RDONLY)) >= 0);
 	JOB_SETUP(!flock(file, LOCK_SH) && !fcntl(file, F_SETLK, &lock) && !fcntl(file, F_OFD_SETLK, &lock));
-	JOB_SETUP(set_timers());
+	JOB_SETUP(!fcntl(file, F_SETLEASE, F_RDLCK) && set_timers());
 	JOB_SETUP(open_some(ends));
 	JOB_SETUP(!runner_with_ghosts || have_ghosts());
 	JOB_SETUP(!runner_with_children || have_children());
