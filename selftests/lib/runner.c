@@ -41,6 +41,20 @@ static bool open_some(const int *ends)
 
 bool runner_with_ghosts;
 
+/* A named pipe with a byte in it and a symbolic link, both deleted, and a file that has another name. */
+static bool have_odd_ghosts(void)
+{
+	const char *path = format("/var/tmp/kckpt-linked-%d", getpid()), *other = format("/var/tmp/kckpt-other-%d", getpid());
+	int fd;
+
+	if (mkfifo(path, 0600) || (fd = open(path, O_RDWR)) < 0 || write(fd, "x", 1) != 1 || unlink(path))
+		return false;
+	if (symlink("/nowhere", path) || open(path, O_PATH | O_NOFOLLOW) < 0 || unlink(path))
+		return false;
+	return write_file(path, "x") && open(path, O_RDONLY) >= 0 && !link(path, other) && !unlink(path) &&
+	       !access(other, F_OK);
+}
+
 /* A deleted file on a tmpfs and one on the root file system, locked, and a removed working directory. */
 static bool have_ghosts(void)
 {
@@ -53,7 +67,7 @@ static bool have_ghosts(void)
 		    flock(fd, LOCK_EX) || unlink(paths[i]))
 			return false;
 	}
-	return !mkdir(paths[0], 0700) && !chdir(paths[0]) && !rmdir(paths[0]);
+	return have_odd_ghosts() && !mkdir(paths[0], 0700) && !chdir(paths[0]) && !rmdir(paths[0]);
 }
 
 bool runner_with_children;
