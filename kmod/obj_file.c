@@ -266,7 +266,7 @@ static int file_seek(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct fil
 {
 	loff_t at;
 
-	if (!pos)
+	if (file->f_pos == pos)
 		return 0;
 	at = kckpt_should_fail() ? -EINVAL : vfs_llseek(file, pos, SEEK_SET);
 	return at == pos ? 0 : kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, at < 0 ? at : -EINVAL, "offset %lld", pos);

@@ -55,7 +55,7 @@ static bool have_odd_ghosts(void)
 	       !access(other, F_OK);
 }
 
-/* A deleted file on a tmpfs and one on the root file system, locked, and a removed working directory. */
+/* A deleted file on a tmpfs and one on the root file system, locked, a removed working directory, and files of proc. */
 static bool have_ghosts(void)
 {
 	const char *paths[] = { test_path("ghost"), format("/var/tmp/kckpt-ghost-%d", getpid()) };
@@ -67,7 +67,8 @@ static bool have_ghosts(void)
 		    flock(fd, LOCK_EX) || unlink(paths[i]))
 			return false;
 	}
-	return have_odd_ghosts() && !mkdir(paths[0], 0700) && !chdir(paths[0]) && !rmdir(paths[0]);
+	return have_odd_ghosts() && open("/proc/self/maps", O_RDONLY) >= 0 && open("/proc/stat", O_RDONLY) >= 0 &&
+	       !mkdir(paths[0], 0700) && !chdir(paths[0]) && !rmdir(paths[0]);
 }
 
 bool runner_with_children;
