@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Files and directories of proc: those of the whole system, and those of processes of the job, which have the same
- * numbers again. Of sysfs, what is only read. Found again by path, and at the position that they had: what they tell
+ * numbers again; the namespaces that its tasks are in. Of sysfs, what is only read. Found again by path, and at the position that they had: what they tell
  * is made anew in each read, and is that of the system and the processes as they are by then.
  *
  * What may be seen in them depends on who opened them (f_cred), when they are opened and when they are read. Those of
@@ -11,7 +11,7 @@
  *
  * Refused: files of processes outside the job or ended, and on memory that a process left by exec; those of single
  * descriptors and areas (fd, fdinfo, map_files); files of the system that are open for writing, except below
- * /proc/sys; another proc than that of the caller's pid namespace.
+ * /proc/sys; another proc than that of the caller's pid namespace; other namespaces than the caller's.
  * Not saved: what poll() or an ioctl() remember in an open file, such as a change of mounts that nobody has asked for
  * yet.
  */
@@ -23,6 +23,7 @@
 #include <linux/namei.h>
 #include <linux/pid.h>
 #include <linux/proc_fs.h>
+#include <linux/proc_ns.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
@@ -66,11 +67,19 @@ static pid_t procfs_pid(const struct dentry *dentry)
 	return pid;
 }
 
+/* What /proc/PID/ns/TYPE leads to: a file of its own file system, which is mounted nowhere. */
+static bool procfs_is_namespace(const struct file *file)
+{
+	return file->f_path.dentry->d_sb->s_magic == NSFS_MAGIC && file->f_path.mnt->mnt_flags & MNT_INTERNAL;
+}
+
 static bool procfs_claims(struct file *file)
 {
 	const struct dentry *dentry = kckpt_file_path(file)->dentry;
 	bool writes = file->f_mode & FMODE_WRITE;
 
+	if (procfs_is_namespace(file))
+		return true;
 	if (file->f_path.mnt->mnt_flags & MNT_INTERNAL)
 		return false;
 	if (!(file->f_mode & FMODE_PATH) && !d_is_reg(dentry) && !d_is_dir(dentry))
@@ -122,6 +131,18 @@ static void procfs_check_reachable(struct kckpt_ctx *ctx, struct kckpt_object *o
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_UNREACHABLE, 0, "%s", name);
 }
 
+/* Those of the tasks are the caller's, which is seen to in obj_task.c. */
+static void procfs_check_namespace(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	const struct proc_ns_operations *ops = get_proc_ns(file_inode(obj->file))->ops;
+	struct ns_common *mine = ops->get(current);
+
+	if (mine != get_proc_ns(file_inode(obj->file)))
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_KIND, 0, "a namespace that is not the caller's: %s", ops->name);
+	if (mine)
+		ops->put(mine);
+}
+
 static int procfs_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct file *file = obj->file;
@@ -129,7 +150,10 @@ static int procfs_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 	if (!buf)
 		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "path");
-	procfs_check_reachable(ctx, obj, kckpt_file_path(file), buf);
+	if (procfs_is_namespace(file))
+		procfs_check_namespace(ctx, obj);
+	else
+		procfs_check_reachable(ctx, obj, kckpt_file_path(file), buf);
 	kvfree(buf);
 	if (file->f_pos < 0)
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "a position beyond all memory in %pD3", file);
@@ -179,7 +203,7 @@ static int procfs_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	pid_t pid = procfs_pid(path->dentry);
 	struct task_struct *task;
 
-	if (!pid)
+	if (!pid || procfs_has_ended(path->dentry))
 		return 0;
 	if (proc_pid_ns(path->dentry->d_sb) != ctx->pidns) {
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_NAMESPACE, 0, "%pd3 of another pid namespace", path->dentry);
@@ -199,6 +223,17 @@ static int procfs_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return 0;
 }
 
+static char *procfs_name(struct kckpt_ctx *ctx, struct kckpt_object *obj, char *buf)
+{
+	const struct proc_ns_operations *ops;
+
+	if (!procfs_is_namespace(obj->file))
+		return kckpt_path_of_deleted(ctx, obj, kckpt_file_path(obj->file), buf);
+	ops = get_proc_ns(file_inode(obj->file))->ops;
+	snprintf(buf, PATH_MAX, "/proc/self/ns/%s", ops->name);
+	return buf;
+}
+
 static int procfs_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	const struct path *path = kckpt_file_path(obj->file);
@@ -212,7 +247,7 @@ static int procfs_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 	if (!buf)
 		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "path");
-	name = kckpt_path_of_deleted(ctx, obj, path, buf);
+	name = procfs_name(ctx, obj, buf);
 	if (name) {
 		rec.path_len = strlen(name);
 		err = kckpt_put(ctx, obj, KCKPT_K_procfs, &rec, sizeof(rec), name, rec.path_len);
@@ -273,7 +308,7 @@ static int procfs_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 static struct file *procfs_open_as(const char *name, u32 open_flags, const struct cred *cred, bool afterwards)
 {
 	const struct cred *mine = afterwards ? NULL : override_creds(cred);
-	struct file *file = kckpt_should_fail() ? ERR_PTR(-EMFILE) : filp_open(name, open_flags | O_NOFOLLOW, 0);
+	struct file *file = kckpt_should_fail() ? ERR_PTR(-EMFILE) : filp_open(name, open_flags, 0);
 
 	if (!afterwards) {
 		revert_creds(mine);
@@ -303,7 +338,8 @@ static struct file *procfs_open_rec(struct kckpt_ctx *ctx, struct kckpt_object *
 
 	if (IS_ERR(cred))
 		return ERR_CAST(cred);
-	file = procfs_open_as(name, open_flags, cred, rec->task);
+	/* To namespaces only a link leads. */
+	file = procfs_open_as(name, open_flags | (S_ISLNK(rec->mode) ? O_NOFOLLOW : 0), cred, rec->task);
 	put_cred(cred);
 	if (IS_ERR(file)) {
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "%s", name);

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -319,6 +320,28 @@ TEST(procfs_of_a_zombie)
 	EXPECT_EQ(0, roundtrip(of_zombie));
 }
 
+static int own_namespaces(void)
+{
+	static const char *const names[] = { "net", "mnt", "uts", "ipc", "pid", "user", "cgroup" };
+	char *links[7];
+	int fds[7], i;
+
+	for (i = 0; i < 7; i++) {
+		JOB_SETUP((fds[i] = open(format("/proc/self/ns/%s", names[i]), O_RDONLY)) >= 0);
+		JOB_SETUP((links[i] = fd_link(fds[i])));
+	}
+	job_roundtrip();
+	for (i = 0; i < 7; i++)
+		JOB_CHECK(equal(fd_link(fds[i]), links[i]));
+	JOB_CHECK(!setns(fds[2], CLONE_NEWUTS));
+	return 0;
+}
+
+TEST(procfs_own_namespaces)
+{
+	EXPECT_EQ(0, roundtrip(own_namespaces));
+}
+
 /* ---- rights ---- */
 
 /* Whoever opened it may see addresses, or not; it makes no difference who runs the restore, or who reads. */
@@ -496,6 +519,23 @@ TEST(procfs_of_another_pid_namespace_is_refused)
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	EXPECT_EQ(0, system(format("umount -l %s", folder)));
+}
+
+static int holds_namespace(void)
+{
+	JOB_SETUP(fcntl(9, F_GETFD) >= 0);
+	job_roundtrip();
+	return 0;
+}
+
+TEST(procfs_other_namespace_is_refused)
+{
+	int ours = open("/proc/self/ns/uts", O_RDONLY), other;
+
+	ASSERT_TRUE(ours >= 0 && !unshare(CLONE_NEWUTS) && (other = open("/proc/self/ns/uts", O_RDONLY)) >= 0);
+	ASSERT_TRUE(!setns(ours, CLONE_NEWUTS));
+	EXPECT_REFUSED_WITH(KCKPT_E_FILE_KIND, holds_namespace,
+			    &((struct job_options){ .fds = { { other, 9 } }, .nr_fds = 1 }));
 }
 
 static void unmount(void)

@@ -131,7 +131,6 @@ REFUSED_IF(io_uring, FILE_KIND, open_uring(), is_open())
 REFUSED(device, FILE_KIND, (fd = open("/dev/kmsg", O_RDONLY)) >= 0, is_open())
 /* It will not be there when it is looked for: that process is not, yet. */
 REFUSED(proc_file_of_descriptor, FILE_KIND, (fd = open("/proc/self/fdinfo/0", O_RDONLY)) >= 0, is_open())
-REFUSED(namespace_file, FILE_KIND, (fd = open("/proc/self/ns/uts", O_RDONLY)) >= 0, is_open())
 
 /* ---- paths ---- */
 
