@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Files and directories of proc: those of the whole system, and those of processes of the job, which have the same
- * numbers again; the namespaces that its tasks are in. Of sysfs, what is only read. Found again by path, and at the position that they had: what they tell
- * is made anew in each read, and is that of the system and the processes as they are by then.
+ * numbers again; the namespaces that its tasks are in. Of sysfs, what is only read. Found again by path, and at the
+ * position that they had: what they tell is made anew in each read, and is that of the system and the processes as they
+ * are by then.
  *
  * What may be seen in them depends on who opened them (f_cred), when they are opened and when they are read. Those of
  * the system are opened by the credentials of then. A process is not yet who it will be when its files are opened: that
  * is done by the rights of the restorer, which the image shows the job to have had, and the file gets those of then
  * afterwards. An address space is the final one from the birth of its process on, even if it is empty.
  *
- * Refused: files of processes outside the job or ended, and on memory that a process left by exec; those of single
- * descriptors and areas (fd, fdinfo, map_files); files of the system that are open for writing, except below
- * /proc/sys; another proc than that of the caller's pid namespace; other namespaces than the caller's.
+ * On a process that has ended nothing can be opened: another one has its number for that moment, and ends, too.
+ *
+ * Refused: files of processes outside the job; of ended ones all but folders and what shows just the process; files on
+ * memory that a process left by exec; those of single descriptors and areas (fd, fdinfo, map_files); files of the
+ * system that are open for writing, except below /proc/sys; another proc than that of the caller's pid namespace;
+ * other namespaces than the caller's.
  * Not saved: what poll() or an ioctl() remember in an open file, such as a change of mounts that nobody has asked for
  * yet.
  */
@@ -33,6 +37,8 @@
 #include "fault.h"
 #include "obj_cred.h"
 #include "obj_path.h"
+#include "obj_task.h"
+#include "standin.h"
 
 /* ---- what it is ---- */
 
@@ -105,6 +111,24 @@ static bool procfs_has_ended(const struct dentry *dentry)
 }
 
 /*
+ * Those of the process itself, and not of another thread of it, that tell nothing any more. What else there is may
+ * hold on to memory or namespaces of then.
+ */
+static bool procfs_can_stand_in(const struct file *file)
+{
+	const struct dentry *dentry = file->f_path.dentry;
+	pid_t pid;
+
+	if (!(file->f_mode & FMODE_PATH) && !d_is_dir(dentry) &&
+	    !NAME_IS_ONE_OF(dentry, "stat", "statm", "status", "cmdline", "comm", "io", "limits"))
+		return false;
+	for (; !IS_ROOT(dentry); dentry = dentry->d_parent)
+		if (!kstrtoint(dentry->d_name.name, 10, &pid) && pid != procfs_pid(dentry))
+			return false;
+	return true;
+}
+
+/*
  * What may be looked up without harm: files of net get a new dentry each time, and the one before seems deleted; so
  * their folder has to do.
  */
@@ -125,10 +149,12 @@ static void procfs_check_reachable(struct kckpt_ctx *ctx, struct kckpt_object *o
 
 	if (!name)
 		return;
-	if (procfs_has_ended(path->dentry))
-		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "what it told of has ended: %s", name);
-	else if (kern_path(name, 0, &found) || (path_put(&found), found.dentry != lasting.dentry))
+	if (procfs_has_ended(path->dentry)) {
+		if (!procfs_can_stand_in(obj->file))
+			kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "what it told of has ended: %s", name);
+	} else if (kern_path(name, 0, &found) || (path_put(&found), found.dentry != lasting.dentry)) {
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_UNREACHABLE, 0, "%s", name);
+	}
 }
 
 /* Those of the tasks are the caller's, which is seen to in obj_task.c. */
@@ -203,12 +229,14 @@ static int procfs_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	pid_t pid = procfs_pid(path->dentry);
 	struct task_struct *task;
 
-	if (!pid || procfs_has_ended(path->dentry))
+	if (!pid)
 		return 0;
 	if (proc_pid_ns(path->dentry->d_sb) != ctx->pidns) {
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_NAMESPACE, 0, "%pd3 of another pid namespace", path->dentry);
 		return 0;
 	}
+	if (procfs_has_ended(path->dentry))
+		return 0;
 	rcu_read_lock();
 	task = get_pid_task(find_pid_ns(pid, ctx->pidns), PIDTYPE_PID);
 	rcu_read_unlock();
@@ -241,6 +269,7 @@ static int procfs_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		.task = obj->value,
 		.cred = obj->file->f_mode & FMODE_PATH ? 0 : kckpt_id_of(ctx, KCKPT_F_cred, obj->file->f_cred),
 		.mode = d_inode(path->dentry)->i_mode & S_IFMT,
+		.ended = procfs_has_ended(path->dentry) ? procfs_pid(path->dentry) : 0,
 	};
 	char *buf = kckpt_alloc(PATH_MAX), *name;
 	int err = -ESTALE;
@@ -276,7 +305,9 @@ static void procfs_check_path(struct kckpt_ctx *ctx, struct kckpt_object *obj, c
 	struct path path;
 	int err;
 
-	if (rec->task)
+	if (rec->ended)
+		kckpt_task_check_pid(ctx, obj, rec->ended);
+	if (rec->task || rec->ended)
 		return;
 	err = kckpt_should_fail() ? -EIO : kern_path(name, 0, &path);
 	if (err)
@@ -296,7 +327,8 @@ static int procfs_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if ((rec.task && !kckpt_ref(ctx, obj, rec.task, KCKPT_F_task)) ||
 	    (rec.cred && !kckpt_ref(ctx, obj, rec.cred, KCKPT_F_cred)))
 		err = -EBADMSG;
-	else if (!rec.cred && obj->value & (KCKPT_FILE_READ | KCKPT_FILE_WRITE))
+	else if ((rec.task && rec.ended) || rec.ended > PID_MAX_LIMIT || rec.reserved ||
+		 (!rec.cred && obj->value & (KCKPT_FILE_READ | KCKPT_FILE_WRITE)))
 		err = kckpt_bad_image(ctx, obj, "a file of proc that nobody has opened");
 	else
 		procfs_check_path(ctx, obj, &rec, name);
@@ -325,7 +357,8 @@ static bool procfs_agrees(struct kckpt_ctx *ctx, const struct kckpt_procfs_rec *
 	const struct kckpt_object *task = kckpt_objtab_get(&ctx->objs, rec->task);
 	const struct dentry *dentry = file->f_path.dentry;
 
-	return procfs_claims(file) && procfs_pid(dentry) == (task ? task->where.pid : 0) &&
+	return procfs_claims(file) && procfs_pid(dentry) == (task ? task->where.pid : rec->ended) &&
+	       (!rec->ended || procfs_can_stand_in(file)) &&
 	       !((d_inode(dentry)->i_mode ^ rec->mode) & S_IFMT);
 }
 
@@ -339,7 +372,7 @@ static struct file *procfs_open_rec(struct kckpt_ctx *ctx, struct kckpt_object *
 	if (IS_ERR(cred))
 		return ERR_CAST(cred);
 	/* To namespaces only a link leads. */
-	file = procfs_open_as(name, open_flags | (S_ISLNK(rec->mode) ? O_NOFOLLOW : 0), cred, rec->task);
+	file = procfs_open_as(name, open_flags | (S_ISLNK(rec->mode) ? O_NOFOLLOW : 0), cred, rec->task || rec->ended);
 	put_cred(cred);
 	if (IS_ERR(file)) {
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "%s", name);
@@ -347,6 +380,21 @@ static struct file *procfs_open_rec(struct kckpt_ctx *ctx, struct kckpt_object *
 		fput(file);
 		file = ERR_PTR(kckpt_fail(ctx, obj, KCKPT_E_FILE_CHANGED, 0, "%s", name));
 	}
+	return file;
+}
+
+static struct file *procfs_open_ended(struct kckpt_ctx *ctx, struct kckpt_object *obj, const char *name,
+				      const struct kckpt_procfs_rec *rec, u32 open_flags)
+{
+	struct kckpt_standin standin;
+	struct file *file;
+	int err = kckpt_standin_begin(&standin, rec->ended);
+
+	if (err)
+		return ERR_PTR(kckpt_fail(ctx, obj, err == -EEXIST ? KCKPT_E_PID_TAKEN : KCKPT_E_CREATE, err,
+					  "pid %u, for %s", rec->ended, name));
+	file = procfs_open_rec(ctx, obj, name, rec, open_flags);
+	kckpt_standin_end(&standin);
 	return file;
 }
 
@@ -359,7 +407,8 @@ static struct file *procfs_open(struct kckpt_ctx *ctx, struct kckpt_object *obj,
 
 	if (err)
 		return ERR_PTR(err);
-	file = procfs_open_rec(ctx, obj, name, &rec, file_rec->open_flags);
+	file = rec.ended ? procfs_open_ended(ctx, obj, name, &rec, file_rec->open_flags) :
+			   procfs_open_rec(ctx, obj, name, &rec, file_rec->open_flags);
 	/* The next read finds its place. To seek would read now, when there is not all to read yet. */
 	if (!IS_ERR(file))
 		file->f_pos = file_rec->pos;

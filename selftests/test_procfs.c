@@ -2,6 +2,7 @@
 /* Open files of proc, of the system and of processes; and of sysfs. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -320,6 +321,45 @@ TEST(procfs_of_a_zombie)
 	EXPECT_EQ(0, roundtrip(of_zombie));
 }
 
+static pid_t child(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		for (;;)
+			pause();
+	return pid;
+}
+
+static bool end(pid_t pid)
+{
+	return !kill(pid, SIGKILL) && waitpid(pid, NULL, 0) == pid;
+}
+
+/* Reaped, and its number is nobody's. */
+static int of_ended(void)
+{
+	char before[4096] = "", after[4096] = "";
+	int stat, folder;
+	pid_t pid = child();
+
+	job_notes()[1] = pid;
+	JOB_SETUP((stat = open(format("/proc/%d/stat", pid), O_RDONLY)) >= 0 && !chdir(format("/proc/%d", pid)));
+	JOB_SETUP((folder = open(format("/proc/%d/fd", pid), O_RDONLY | O_DIRECTORY)) >= 0 && end(pid));
+	JOB_SETUP(!getcwd(before, sizeof(before)) && readlink("/proc/self/cwd", before, sizeof(before) - 1) > 0);
+	job_roundtrip();
+	JOB_CHECK(!getcwd(after, sizeof(after)) && errno == ENOENT);
+	JOB_CHECK(readlink("/proc/self/cwd", after, sizeof(after) - 1) > 0 && !strcmp(after, before));
+	JOB_CHECK(!rest_of(stat) && errno == ESRCH && openat(folder, "0", O_PATH) == -1 && errno == ENOENT);
+	JOB_CHECK(kill(pid, 0) == -1 && errno == ESRCH && waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
+	return 0;
+}
+
+TEST(procfs_of_an_ended_process)
+{
+	EXPECT_EQ(0, roundtrip(of_ended));
+}
+
 static int own_namespaces(void)
 {
 	static const char *const names[] = { "net", "mnt", "uts", "ipc", "pid", "user", "cgroup" };
@@ -455,24 +495,61 @@ TEST(procfs_for_writing_is_refused)
 		EXPECT_REFUSED(KCKPT_E_FILE_KIND, holds_sysfs);
 }
 
-static int of_ended(void)
+static int of_ended_memory(void)
 {
 	int fd;
-	pid_t pid = fork();
+	pid_t pid = child();
 
-	if (!pid)
-		for (;;)
-			pause();
-	JOB_SETUP((fd = open(format("/proc/%d/stat", pid), O_RDONLY)) >= 0);
-	JOB_SETUP(!kill(pid, SIGKILL) && waitpid(pid, NULL, 0) == pid);
+	JOB_SETUP((fd = open(format("/proc/%d/maps", pid), O_RDONLY)) >= 0 && end(pid));
 	job_roundtrip();
 	JOB_CHECK(!rest_of(fd) && errno == ESRCH);
 	return 0;
 }
 
-TEST(procfs_of_an_ended_process_is_refused)
+static void *end_at_once(void *fd)
 {
-	EXPECT_REFUSED(KCKPT_E_FILE_STATE, of_ended);
+	*(int *)fd = open(format("/proc/self/task/%ld/stat", syscall(SYS_gettid)), O_RDONLY);
+	return NULL;
+}
+
+static int of_ended_thread(void)
+{
+	pthread_t thread;
+	int fd;
+
+	JOB_SETUP(!pthread_create(&thread, NULL, end_at_once, &fd) && !pthread_join(thread, NULL) && fd >= 0);
+	while (pread(fd, &(char){0}, 1, 0) > 0)
+		usleep(1000);
+	job_roundtrip();
+	JOB_CHECK(!rest_of(fd) && errno == ESRCH);
+	return 0;
+}
+
+TEST(procfs_of_ended_ones_is_refused)
+{
+	EXPECT_REFUSED(KCKPT_E_FILE_STATE, of_ended_memory);
+	EXPECT_REFUSED(KCKPT_E_FILE_STATE, of_ended_thread);
+}
+
+/* Its number is in use when the file is wanted back. */
+static pid_t taken;
+
+static void take_number(void)
+{
+	struct clone_args args = { .exit_signal = SIGCHLD, .set_tid = (uintptr_t)&(pid_t){ job_notes()[1] },
+				   .set_tid_size = 1 };
+
+	taken = syscall(SYS_clone3, &args, sizeof(args));
+	if (!taken)
+		for (;;)
+			pause();
+	ASSERT_TRUE(taken > 0);
+}
+
+TEST(procfs_number_of_an_ended_process_is_taken_at_restore)
+{
+	EXPECT_RESTORE_REFUSED(KCKPT_E_PID_TAKEN, of_ended, &((struct job_options){ .between = take_number }));
+	kill(taken, SIGKILL);
 }
 
 /* The program that the file was opened on is not the one that runs now. */

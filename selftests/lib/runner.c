@@ -55,6 +55,18 @@ static bool have_odd_ghosts(void)
 	       !access(other, F_OK);
 }
 
+/* Of the system, of its own, and of a child that has ended. */
+static bool have_proc_files(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		for (;;)
+			pause();
+	return open("/proc/stat", O_RDONLY) >= 0 && open("/proc/self/maps", O_RDONLY) >= 0 &&
+	       open(format("/proc/%d", pid), O_RDONLY) >= 0 && !kill(pid, SIGKILL) && waitpid(pid, NULL, 0) == pid;
+}
+
 /* A deleted file on a tmpfs and one on the root file system, locked, a removed working directory, and files of proc. */
 static bool have_ghosts(void)
 {
@@ -67,8 +79,7 @@ static bool have_ghosts(void)
 		    flock(fd, LOCK_EX) || unlink(paths[i]))
 			return false;
 	}
-	return have_odd_ghosts() && open("/proc/self/maps", O_RDONLY) >= 0 && open("/proc/stat", O_RDONLY) >= 0 &&
-	       !mkdir(paths[0], 0700) && !chdir(paths[0]) && !rmdir(paths[0]);
+	return have_odd_ghosts() && have_proc_files() && !mkdir(paths[0], 0700) && !chdir(paths[0]) && !rmdir(paths[0]);
 }
 
 bool runner_with_children;
