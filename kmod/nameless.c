@@ -134,27 +134,51 @@ struct file *kckpt_nameless_file(const struct path *dir, const char *name, bool 
 	return file;
 }
 
-/* Creates and removes it, under the lock of its parent. */
-static int dir_made_and_removed(const struct path *dir, struct dentry *dentry)
+/* What is made, for a moment, under a name: a directory, fifo or symbolic link; or another name of what is there. */
+struct entry {
+	umode_t type;
+	const char *target;		/* of a symbolic link */
+	struct dentry *other;		/* what is to get another name; NULL: nothing */
+};
+
+static int entry_make(const struct path *dir, struct dentry *dentry, const struct entry *entry)
+{
+	struct inode *inode = d_inode(dir->dentry);
+
+	if (entry->other)
+		return vfs_link(entry->other, kckpt_idmap(dir->mnt), inode, dentry, NULL);
+	switch (entry->type) {
+	case S_IFDIR:
+		return vfs_mkdir(kckpt_idmap(dir->mnt), inode, dentry, NAMELESS_MODE);
+	case S_IFLNK:
+		return vfs_symlink(kckpt_idmap(dir->mnt), inode, dentry, entry->target);
+	default:
+		return vfs_mknod(kckpt_idmap(dir->mnt), inode, dentry, entry->type | NAMELESS_MODE, 0);
+	}
+}
+
+/* Makes and removes it, under the lock of its parent: nobody sees the name. */
+static int entry_made_and_removed(const struct path *dir, struct dentry *dentry, const struct entry *entry)
 {
 	struct inode *inode = d_inode(dir->dentry);
 	int err;
 
 	if (d_is_positive(dentry))
 		return -EEXIST;
-	err = vfs_mkdir(kckpt_idmap(dir->mnt), inode, dentry, NAMELESS_MODE);
+	err = entry_make(dir, dentry, entry);
 	if (err)
 		return err;
 	/* A network file system may want it to be looked up again. */
 	if (d_really_is_negative(dentry))
 		return -EOPNOTSUPP;
 	dget(dentry);
-	err = vfs_rmdir(kckpt_idmap(dir->mnt), inode, dentry);
+	err = d_is_dir(dentry) ? vfs_rmdir(kckpt_idmap(dir->mnt), inode, dentry) :
+				 vfs_unlink(kckpt_idmap(dir->mnt), inode, dentry, NULL);
 	dput(dentry);
 	return err;
 }
 
-static int removed_dir(const struct path *dir, const char *name, struct path *path)
+static int removed_entry(const struct path *dir, const char *name, const struct entry *entry, struct path *path)
 {
 	struct inode *inode = d_inode(dir->dentry);
 	struct dentry *dentry;
@@ -164,7 +188,7 @@ static int removed_dir(const struct path *dir, const char *name, struct path *pa
 		return err;
 	inode_lock_nested(inode, I_MUTEX_PARENT);
 	dentry = lookup_one(kckpt_idmap(dir->mnt), name, dir->dentry, strlen(name));
-	err = IS_ERR(dentry) ? PTR_ERR(dentry) : dir_made_and_removed(dir, dentry);
+	err = IS_ERR(dentry) ? PTR_ERR(dentry) : entry_made_and_removed(dir, dentry, entry);
 	inode_unlock(inode);
 	mnt_drop_write(dir->mnt);
 	if (!err) {
@@ -176,15 +200,39 @@ static int removed_dir(const struct path *dir, const char *name, struct path *pa
 	return err;
 }
 
-int kckpt_nameless_dir(const struct path *dir, const char *name, struct path *path)
+static int nameless_entry(const struct path *dir, const char *name, const struct entry *entry, struct path *path)
 {
 	char temporary[32];
-	int err = removed_dir(dir, name, path);
+	int err = removed_entry(dir, name, entry, path);
 
 	if (err != -EEXIST)
 		return err;
 	temporary_name(temporary, sizeof(temporary));
-	return removed_dir(dir, temporary, path);
+	return removed_entry(dir, temporary, entry, path);
+}
+
+int kckpt_nameless_node(const struct path *dir, const char *name, umode_t type, const char *target, struct path *path)
+{
+	const struct entry entry = { .type = type, .target = target };
+
+	return nameless_entry(dir, name, &entry, path);
+}
+
+int kckpt_nameless_link(const struct path *dir, const char *name, const struct path *other, struct path *path)
+{
+	const struct entry entry = { .other = other->dentry };
+	struct dentry *alias;
+
+	if (other->dentry->d_sb != dir->dentry->d_sb)
+		return -EXDEV;
+	if (!dentries_are_names(dir->dentry))
+		return nameless_entry(dir, name, &entry, path);
+	alias = nameless_alias(dir->dentry, name, d_inode(other->dentry));
+	if (IS_ERR(alias))
+		return PTR_ERR(alias);
+	path->mnt = mntget(dir->mnt);
+	path->dentry = alias;
+	return 0;
 }
 
 int kckpt_path_change(const struct path *path, struct iattr *attr)

@@ -232,7 +232,7 @@ static int cred_fill(struct cred *new, const struct kckpt_cred_rec *rec, const u
 	return err;
 }
 
-int kckpt_cred_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+struct cred *kckpt_cred_prepare(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_cred_rec rec;
 	const u32 *groups;
@@ -240,16 +240,22 @@ int kckpt_cred_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	int err = cred_rec(ctx, obj, &rec, &groups);
 
 	if (err)
-		return err;
+		return ERR_PTR(err);
 	new = kckpt_should_fail() ? NULL : prepare_creds();
 	if (!new)
-		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "credentials");
+		return ERR_PTR(kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "credentials"));
 	err = cred_fill(new, &rec, groups);
-	if (err) {
-		abort_creds(new);
-		return kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, err, "");
-	}
-	return commit_creds(new);
+	if (!err)
+		return new;
+	abort_creds(new);
+	return ERR_PTR(kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, err, ""));
+}
+
+int kckpt_cred_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct cred *new = kckpt_cred_prepare(ctx, obj);
+
+	return IS_ERR(new) ? PTR_ERR(new) : commit_creds(new);
 }
 
 const struct kckpt_family_ops kckpt_cred_ops = {

@@ -23,6 +23,7 @@
 #include "obj_file.h"
 #include "obj_lease.h"
 #include "obj_lock.h"
+#include "obj_path.h"
 
 /* What F_GETFL may tell of a file that we open again. */
 #define FILE_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
@@ -73,12 +74,32 @@ static bool file_has_path(u32 family, const struct file *file)
 	return kckpt_family(family)->named && !(file->f_path.mnt->mnt_flags & MNT_INTERNAL);
 }
 
+/* The family of the name that it was opened by. */
+static u32 file_via_family(const struct file *file)
+{
+	return kckpt_path_is_deleted(kckpt_file_path(file)) ? KCKPT_F_ghost : KCKPT_F_path;
+}
+
+u64 kckpt_file_via(struct kckpt_ctx *ctx, struct file *file)
+{
+	return kckpt_id_of(ctx, file_via_family(file), file_key(file_via_family(file), file));
+}
+
+static int file_intern_target(struct kckpt_ctx *ctx, const struct kckpt_object *obj, struct file *file, u32 family)
+{
+	/* Lives as long as the file, which we hold. */
+	struct kckpt_object *target = kckpt_intern(ctx, family, file_key(family, file), &obj->where);
+
+	if (!IS_ERR(target) && !target->file)
+		target->file = file;
+	return PTR_ERR_OR_ZERO(target);
+}
+
 static int file_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct file *file = (struct file *)obj->ptr;
-	struct kckpt_object *target;
 	u32 family;
-	int outside = kckpt_outside_claims(ctx, obj);
+	int err, outside = kckpt_outside_claims(ctx, obj);
 
 	if (outside)
 		return min(outside, 0);
@@ -89,13 +110,8 @@ static int file_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		file_refuse_kind(ctx, obj, file);
 		return 0;
 	}
-	/* Lives as long as the file, which we hold. */
-	target = kckpt_intern(ctx, family, file_key(family, file), &obj->where);
-	if (IS_ERR(target))
-		return PTR_ERR(target);
-	if (!target->file)
-		target->file = file;
-	return file_has_path(family, file) ? PTR_ERR_OR_ZERO(kckpt_intern(ctx, KCKPT_F_path, file, &obj->where)) : 0;
+	err = file_intern_target(ctx, obj, file, family);
+	return !err && file_has_path(family, file) ? file_intern_target(ctx, obj, file, file_via_family(file)) : err;
 }
 
 static bool file_is(struct file *file, const void *data)
@@ -162,11 +178,11 @@ static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	} else {
 		family = kckpt_family_of_file(file);
 		rec.target = family ? kckpt_id_of(ctx, family, file_key(family, file)) : 0;
-		if (!rec.target)
+		rec.via = family && file_has_path(family, file) ? kckpt_file_via(ctx, file) : 0;
+		if (!rec.target || (file_has_path(family, file) && !rec.via))
 			return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "");
 		ops = kckpt_family(family);
 		rec.file_flags |= ops->file_flags ? ops->file_flags(file) : 0;
-		rec.via = file_has_path(family, file) ? kckpt_id_of(ctx, KCKPT_F_path, file) : 0;
 		rec.pos = file->f_pos;
 		kckpt_fowner_dump(ctx, file, &rec);
 	}
@@ -208,8 +224,9 @@ static int file_check_via(struct kckpt_ctx *ctx, struct kckpt_object *obj, const
 
 	if (!rec->via)
 		return 0;
-	via = kckpt_ref(ctx, obj, rec->via, KCKPT_F_path);
-	if (!via || !kckpt_family(target->family)->named)
+	via = kckpt_objtab_get(&ctx->objs, rec->via);
+	if (!via || (via->family != KCKPT_F_path && via->family != KCKPT_F_ghost) ||
+	    !kckpt_family(target->family)->named)
 		return kckpt_bad_image(ctx, obj, "open file by path %llu", rec->via);
 	file_note_use(obj, via, rec->file_flags);
 	return 0;
@@ -254,7 +271,7 @@ static int file_seek(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct fil
 {
 	loff_t at;
 
-	if (!pos)
+	if (file->f_pos == pos)
 		return 0;
 	at = kckpt_should_fail() ? -EINVAL : vfs_llseek(file, pos, SEEK_SET);
 	return at == pos ? 0 : kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, at < 0 ? at : -EINVAL, "offset %lld", pos);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Working directory and umask. The object's pointer is only a name, since an fs_struct cannot be held: one of its tasks
- * is. A working directory that was removed is saved by way of an open file on it, which the family `ghost` knows to
- * make.
+ * is. A working directory that was removed, or is one of proc, is saved by way of an open file on it, which the
+ * families `ghost` and `procfs` know to make.
  *
  * Refused: another root directory than the caller's, sharing with tasks outside.
  */
 #include <linux/fs_struct.h>
+#include <linux/magic.h>
 #include <linux/namei.h>
 
 #include "family.h"
@@ -79,11 +80,11 @@ static int fs_collect_pwd(struct kckpt_ctx *ctx, struct kckpt_object *obj, const
 	struct kckpt_object *other;
 	struct file *file;
 
-	if (!kckpt_path_is_deleted(pwd)) {
+	if (!kckpt_path_is_deleted(pwd) && pwd->dentry->d_sb->s_magic != PROC_SUPER_MAGIC) {
 		kckpt_path(ctx, obj, pwd, buf);
 		return 0;
 	}
-	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) : dentry_open(pwd, O_RDONLY | O_DIRECTORY, ctx->cred);
+	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) : dentry_open(pwd, O_PATH | O_DIRECTORY, ctx->cred);
 	if (IS_ERR(file))
 		return kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "working directory %pd4", pwd->dentry);
 	other = kckpt_intern_file(ctx, file, &obj->where);
@@ -203,8 +204,8 @@ static int fs_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return err;
 }
 
-/* The removed directory that the file is open on. */
-static int fs_open_removed(struct kckpt_ctx *ctx, u64 id, struct path *pwd)
+/* The directory that the file is open on. */
+static int fs_open_by_file(struct kckpt_ctx *ctx, u64 id, struct path *pwd)
 {
 	struct kckpt_object *obj = kckpt_objtab_get(&ctx->objs, id);
 	int err = kckpt_make(ctx, obj);
@@ -227,7 +228,7 @@ static int fs_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 	if (err)
 		return err;
-	err = rec.cwd_file ? fs_open_removed(ctx, rec.cwd_file, &pwd) : fs_lookup(ctx, obj, name, &pwd);
+	err = rec.cwd_file ? fs_open_by_file(ctx, rec.cwd_file, &pwd) : fs_lookup(ctx, obj, name, &pwd);
 	kfree(name);
 	if (err)
 		return err;

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Regular files and directories that were deleted while in use. There is nothing to find them again by, so their
- * contents travel in the image, like memory; in a restore they are made without a name. The object is the inode,
- * however many files were opened on it, under whatever names: all refer to one file again.
+ * Regular files, directories, symbolic links and named pipes that were deleted while in use. There is nothing to find
+ * them again by, so their contents travel in the image, like memory; in a restore they are made without a name. The
+ * object is the inode, however many files were opened on it, under whatever names: all refer to one file again. What is
+ * in a pipe is no content of the file: obj_pipe.c saves that.
  *
  * Contents are read and written by the file system's own means, not behind its back. They cost space in the image and
  * time while the job stands still, so all of this is only done when asked for (KCKPT_CAPTURE_FILES).
  *
- * Refused: files that have another name somewhere (a copy would part from it); files that can still be written and are
- * also used outside the job (likewise); extended attributes and ACLs.
+ * One that was deleted under one name and has another is found again by that, as an object of the family `path`, and
+ * nothing of it is in the image: it seems to have been deleted under the first name again.
+ *
+ * Refused: files whose other name the kernel does not know at the moment (a copy would part from it); files that can
+ * still be written and are also used outside the job (likewise); sockets and devices; extended attributes and ACLs.
  * Not saved: times of access, change and birth, flags of chattr, blocks without data (preallocated, or zeros: they
  * become holes), the second name of one that was opened under two. The name that /proc shows is another one where the
  * file system does not let it be made and another file has it now; so is the folder, if that is gone.
@@ -36,17 +40,15 @@
 #include "obj_lease.h"
 #include "obj_path.h"
 
+#define GHOST_MAX_NAMES 16	/* names of a file that are looked at */
+
 /* What we hold of one, in both directions; obj->made. */
 struct ghost {
 	struct path path;		/* to open it by */
-	struct file *file;		/* to read or write its contents; a directory has none */
+	struct file *file;		/* to read or write its contents; only regular files have some */
+	struct file *other;		/* dump: found by this name, O_PATH; NULL: it has none */
 	struct mem_cgroup *memcg;	/* restore: who is charged for them */
 };
-
-static const struct inode *ghost_inode(struct file *file)
-{
-	return d_inode(kckpt_file_path(file)->dentry);
-}
 
 static bool ghost_claims(struct file *file)
 {
@@ -55,7 +57,7 @@ static bool ghost_claims(struct file *file)
 
 static const void *ghost_key(struct file *file)
 {
-	return ghost_inode(file);
+	return d_inode(kckpt_file_path(file)->dentry);
 }
 
 static void ghost_release(struct kckpt_object *obj)
@@ -70,6 +72,8 @@ static void ghost_release(struct kckpt_object *obj)
 			allow_write_access(ghost->file);
 		fput(ghost->file);
 	}
+	if (ghost->other)
+		fput(ghost->other);
 	path_put(&ghost->path);
 	if (ghost->memcg)
 		mem_cgroup_put(ghost->memcg);
@@ -78,36 +82,74 @@ static void ghost_release(struct kckpt_object *obj)
 
 /* ---- dump ---- */
 
-/* Some open file of the job on it; the file objects hold it, and it the inode, as long as the session lives. */
-static struct file *ghost_find_file(struct kckpt_ctx *ctx, const struct kckpt_object *obj)
-{
-	const struct kckpt_object *other;
-
-	kckpt_for_each_object(&ctx->objs, other)
-		if (other->family == KCKPT_F_file && ghost_inode((struct file *)other->ptr) == obj->ptr &&
-		    ghost_claims((struct file *)other->ptr))
-			return (struct file *)other->ptr;
-	return NULL;
-}
-
-static int ghost_hold(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct path *path, const char *name)
+static struct ghost *ghost_hold(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct path *path)
 {
 	struct ghost *ghost = kckpt_alloc(sizeof(*ghost));
-	struct file *file;
 
 	if (!ghost)
-		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "deleted file");
+		return ERR_PTR(kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "deleted file"));
 	obj->made = ghost;
 	ghost->path = *path;
 	path_get(path);
-	if (d_is_dir(path->dentry) || kckpt_lease_hinders(ctx, obj, d_inode(path->dentry)))
-		return 0;
-	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) :
-				     dentry_open(path, O_RDONLY | O_LARGEFILE | O_NOATIME, ctx->cred);
+	return ghost;
+}
+
+static struct file *ghost_open_path(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct path *path,
+				    int flags)
+{
+	struct file *file = kckpt_should_fail() ? ERR_PTR(-ENFILE) : dentry_open(path, flags, ctx->cred);
+
 	if (IS_ERR(file))
-		return kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "%s", name);
-	ghost->file = file;
-	return 0;
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "%pd4", path->dentry);
+	return file;
+}
+
+/* Another name of the inode, if the kernel knows one at the moment, that can be seen in that mount. */
+static struct dentry *ghost_other_name(const struct path *path)
+{
+	struct inode *inode = d_inode(path->dentry);
+	struct dentry *names[GHOST_MAX_NAMES], *dentry, *other = NULL;
+	u32 nr = 0, i;
+
+	spin_lock(&inode->i_lock);
+	hlist_for_each_entry(dentry, &inode->i_dentry, d_u.d_alias) {
+		spin_lock(&dentry->d_lock);
+		if (!d_unhashed(dentry) && !(dentry->d_flags & DCACHE_NFSFS_RENAMED) && nr < GHOST_MAX_NAMES)
+			names[nr++] = dget_dlock(dentry);
+		spin_unlock(&dentry->d_lock);
+	}
+	spin_unlock(&inode->i_lock);
+	for (i = 0; i < nr; i++) {
+		if (!other && is_subdir(names[i], path->mnt->mnt_root))
+			other = names[i];
+		else
+			dput(names[i]);
+	}
+	return other;
+}
+
+static int ghost_collect_linked(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct path *path,
+				const char *name)
+{
+	struct path other = { .mnt = path->mnt, .dentry = ghost_other_name(path) };
+	struct ghost *ghost;
+	struct file *file;
+
+	if (!other.dentry) {
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_LINKED, 0, "%s", name);
+		return 0;
+	}
+	file = ghost_open_path(ctx, obj, &other, O_PATH);
+	dput(other.dentry);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	ghost = ghost_hold(ctx, obj, path);
+	if (IS_ERR(ghost)) {
+		fput(file);
+		return PTR_ERR(ghost);
+	}
+	ghost->other = file;
+	return PTR_ERR_OR_ZERO(kckpt_intern(ctx, KCKPT_F_path, file, &obj->where));
 }
 
 /* Labels of security modules are not saved of anything. */
@@ -141,6 +183,32 @@ static int ghost_stat(struct kckpt_ctx *ctx, struct kckpt_object *obj, const str
 	return err ? kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, err, "%pd4", path->dentry) : 0;
 }
 
+static int ghost_collect_contents(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct path *path,
+				  const struct kstat *stat, const char *name)
+{
+	struct ghost *ghost = ghost_hold(ctx, obj, path);
+	struct file *file;
+
+	if (IS_ERR(ghost))
+		return PTR_ERR(ghost);
+	if (!S_ISREG(stat->mode) || kckpt_lease_hinders(ctx, obj, d_inode(path->dentry)))
+		return 0;
+	if (stat->size > TASK_SIZE_MAX)
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, -EFBIG, "a size of %lld bytes on %s", stat->size, name);
+	ctx->nr_pages += stat->blocks >> (PAGE_SHIFT - SECTOR_SHIFT);
+	file = ghost_open_path(ctx, obj, path, O_RDONLY | O_LARGEFILE | O_NOATIME);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	ghost->file = file;
+	return 0;
+}
+
+/* What can be made anew, by its type. */
+static bool ghost_is_makeable(umode_t mode)
+{
+	return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISFIFO(mode);
+}
+
 static int ghost_collect_named(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct path *path,
 			       const char *name)
 {
@@ -150,34 +218,28 @@ static int ghost_collect_named(struct kckpt_ctx *ctx, struct kckpt_object *obj, 
 	if (err)
 		return err;
 	/* The link count of a removed directory is its file system's own affair. */
-	if (stat.nlink && !S_ISDIR(stat.mode)) {
-		kckpt_fail(ctx, obj, KCKPT_E_FILE_LINKED, 0, "%s", name);
+	if (stat.nlink && !S_ISDIR(stat.mode))
+		return ghost_collect_linked(ctx, obj, path, name);
+	if (!ghost_is_makeable(stat.mode)) {
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_KIND, 0, "a deleted socket or device: %s", name);
 		return 0;
 	}
 	if (!(ctx->capture_flags & KCKPT_CAPTURE_FILES)) {
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_UNLINKED, 0, "%s", name);
 		return 0;
 	}
-	if (stat.size > TASK_SIZE_MAX)
-		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, -EFBIG, "a size of %lld bytes on %s", stat.size, name);
-	if (S_ISREG(stat.mode))
-		ctx->nr_pages += stat.blocks >> (PAGE_SHIFT - SECTOR_SHIFT);
-	return ghost_collect_xattrs(ctx, obj, path->dentry, name) ?: ghost_hold(ctx, obj, path, name);
+	return ghost_collect_xattrs(ctx, obj, path->dentry, name) ?:
+	       ghost_collect_contents(ctx, obj, path, &stat, name);
 }
 
 static int ghost_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	struct file *file = ghost_find_file(ctx, obj);
-	const struct path *path;
-	char *buf, *name;
+	const struct path *path = kckpt_file_path(obj->file);
+	char *buf = kckpt_alloc(PATH_MAX), *name;
 	int err = 0;
 
-	if (!file)
-		return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "");
-	buf = kckpt_alloc(PATH_MAX);
 	if (!buf)
 		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "path");
-	path = kckpt_file_path(file);
 	name = kckpt_path_of_deleted(ctx, obj, path, buf);
 	if (name)
 		err = ghost_collect_named(ctx, obj, path, name);
@@ -187,7 +249,7 @@ static int ghost_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 static bool ghost_is_open(struct file *file, const void *inode)
 {
-	return ghost_inode(file) == inode;
+	return ghost_key(file) == inode;
 }
 
 /* What nobody can write any more may be used by others: they see no difference. So it is with replaced libraries. */
@@ -217,6 +279,23 @@ static u32 ghost_mount_len(struct kckpt_ctx *ctx, const struct path *path, char 
 	return IS_ERR_OR_NULL(name) || !strcmp(name, "/") ? 0 : strlen(name);
 }
 
+static int ghost_put_target(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct dentry *dentry)
+{
+	struct kckpt_ghost_target_rec rec = {};
+	DEFINE_DELAYED_CALL(done);
+	const char *target = kckpt_should_fail() ? ERR_PTR(-EIO) : vfs_get_link(dentry, &done);
+	int err;
+
+	if (IS_ERR(target)) {
+		err = kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(target), "%pd4", dentry);
+	} else {
+		rec.target_len = strlen(target);
+		err = kckpt_put(ctx, obj, KCKPT_K_ghost_target, &rec, sizeof(rec), target, rec.target_len);
+	}
+	do_delayed_call(&done);
+	return err;
+}
+
 static int ghost_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct ghost *ghost = obj->made;
@@ -239,21 +318,24 @@ static int ghost_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	rec.mode = stat.mode;
 	rec.uid = from_kuid_munged(current_user_ns(), stat.uid);
 	rec.gid = from_kgid_munged(current_user_ns(), stat.gid);
-	if (READ_ONCE(d_inode(ghost->path.dentry)->i_state) & I_LINKABLE)
+	rec.other = kckpt_id_of(ctx, KCKPT_F_path, ghost->other);
+	if (!rec.other && READ_ONCE(d_inode(ghost->path.dentry)->i_state) & I_LINKABLE)
 		rec.ghost_flags = KCKPT_GHOST_LINKABLE;
 	rec.mount_len = ghost_mount_len(ctx, &ghost->path, buf);
 	name = kckpt_path_of_deleted(ctx, obj, &ghost->path, buf);
 	rec.path_len = name ? strlen(name) : 0;
 	err = name ? kckpt_put(ctx, obj, KCKPT_K_ghost, &rec, sizeof(rec), name, rec.path_len) : -ESTALE;
 	kvfree(buf);
+	if (!err && !rec.other && S_ISLNK(rec.mode))
+		err = ghost_put_target(ctx, obj, ghost->path.dentry);
 	return err;
 }
 
-static struct page *ghost_read_page(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *file, loff_t at,
-				    size_t want)
+static struct page *ghost_page(struct kckpt_ctx *ctx, struct kckpt_object *obj, loff_t at)
 {
 	struct page *page = kckpt_should_fail() ? NULL : alloc_page(GFP_KERNEL_ACCOUNT);
-	size_t done = 0;
+	struct file *file = ((struct ghost *)obj->made)->file;
+	size_t want = min_t(loff_t, PAGE_SIZE, i_size_read(file_inode(file)) - at), done = 0;
 	ssize_t n;
 
 	if (!page)
@@ -270,47 +352,12 @@ static struct page *ghost_read_page(struct kckpt_ctx *ctx, struct kckpt_object *
 	return page;
 }
 
-/* What lies between two holes. Pages of zeros are not worth saving either. */
-static int ghost_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, loff_t from, loff_t to, unsigned long *addr,
-			 struct kckpt_batch *batch)
-{
-	struct ghost *ghost = obj->made;
-	loff_t size = i_size_read(file_inode(ghost->file)), at;
-	struct page *page;
-
-	for (at = from; at < to && batch->nr_data < KCKPT_MAX_BATCH; at += PAGE_SIZE) {
-		if (fatal_signal_pending(current))
-			return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
-		page = ghost_read_page(ctx, obj, ghost->file, at, min_t(loff_t, PAGE_SIZE, size - at));
-		if (IS_ERR(page))
-			return PTR_ERR(page);
-		kckpt_batch_add(batch, at, page, false);
-		kckpt_progress(ctx);
-		cond_resched();
-	}
-	*addr = at;
-	return 0;
-}
-
 static int ghost_pages_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr,
 			    struct kckpt_batch *batch)
 {
 	struct ghost *ghost = obj->made;
-	loff_t from, to;
-	int err = 0;
 
-	kckpt_batch_reset(batch);
-	while (!err && ghost->file && batch->nr_data < KCKPT_MAX_BATCH) {
-		from = kckpt_should_fail() ? -EIO : vfs_llseek(ghost->file, *addr, SEEK_DATA);
-		if (from == -ENXIO)
-			break;	/* nothing behind */
-		to = from < 0 ? from : vfs_llseek(ghost->file, from, SEEK_HOLE);
-		err = to < 0 ? kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, to, "%pD4 at %lu", ghost->file, *addr) :
-			       ghost_find_in(ctx, obj, round_down(from, PAGE_SIZE), to, addr, batch);
-		if (err)
-			kckpt_batch_put(batch);
-	}
-	return err ?: batch->nr_runs > 0;
+	return ghost->file ? kckpt_batch_find_data(ctx, obj, ghost->file, addr, batch, ghost_page) : 0;
 }
 
 /* ---- restore ---- */
@@ -328,11 +375,37 @@ static int ghost_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kck
 	return *name ? 0 : -EBADMSG;
 }
 
+/* Where a symbolic link leads, as a string; NULL: reported. */
+static char *ghost_target(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct kckpt_ghost_target_rec rec;
+	const void *tail;
+	char *target;
+
+	if (kckpt_rec_only(ctx, obj, KCKPT_K_ghost_target, &rec, sizeof(rec), &rec.target_len, 1, &tail))
+		return NULL;
+	if (!rec.target_len || rec.target_len >= PATH_MAX || memchr(tail, 0, rec.target_len) || rec.reserved) {
+		kckpt_bad_image(ctx, obj, "target of a symbolic link");
+		return NULL;
+	}
+	target = kckpt_should_fail() ? NULL : kmemdup_nul(tail, rec.target_len, GFP_KERNEL);
+	if (!target)
+		kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "target of a symbolic link");
+	return target;
+}
+
+static bool ghost_type_sane(const struct kckpt_ghost_rec *rec)
+{
+	if (rec->other)
+		return !S_ISDIR(rec->mode) && !rec->size && !rec->ghost_flags;
+	return S_ISREG(rec->mode) || (ghost_is_makeable(rec->mode) && !rec->size && !rec->ghost_flags);
+}
+
 static bool ghost_rec_sane(const struct kckpt_ghost_rec *rec, const char *path)
 {
 	const char *name = strrchr(path, '/') + 1;
 
-	return (S_ISREG(rec->mode) || (S_ISDIR(rec->mode) && !rec->size && !rec->ghost_flags)) &&
+	return ghost_type_sane(rec) &&
 	       !(rec->mode & ~(S_IFMT | S_IALLUGO)) && rec->size <= TASK_SIZE_MAX && rec->mtime_nsec < NSEC_PER_SEC &&
 	       !(rec->ghost_flags & ~KCKPT_GHOST_LINKABLE) && rec->mount_len < rec->path_len && !rec->reserved &&
 	       *name && strcmp(name, ".") && strcmp(name, "..");
@@ -372,6 +445,40 @@ static int ghost_check_dir(struct kckpt_ctx *ctx, struct kckpt_object *obj, cons
 	return err ? kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "deleted file %s", name) : 0;
 }
 
+/* The other name is checked after us, for the use that is made of this one. */
+static int ghost_check_other(struct kckpt_ctx *ctx, struct kckpt_object *obj, u64 id)
+{
+	struct kckpt_object *other = kckpt_ref(ctx, obj, id, KCKPT_F_path);
+
+	if (!other)
+		return -EBADMSG;
+	if (other->id < obj->id)
+		return kckpt_bad_image(ctx, obj, "other name of a deleted file");
+	other->value |= obj->value;
+	if (other->where.fd < 0)
+		other->where = obj->where;
+	return 0;
+}
+
+static int ghost_check_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_ghost_rec *rec,
+			   const char *path)
+{
+	char *target;
+
+	if (!ghost_rec_sane(rec, path) || !uid_valid(make_kuid(current_user_ns(), rec->uid)) ||
+	    !gid_valid(make_kgid(current_user_ns(), rec->gid)))
+		return kckpt_bad_image(ctx, obj, "deleted file");
+	if (rec->other)
+		return ghost_check_other(ctx, obj, rec->other);
+	if (!S_ISLNK(rec->mode))
+		return 0;
+	target = ghost_target(ctx, obj);
+	if (!target)
+		return -EBADMSG;
+	kfree(target);
+	return 0;
+}
+
 static int ghost_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_ghost_rec rec;
@@ -382,9 +489,7 @@ static int ghost_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 	if (err)
 		return err;
-	if (!ghost_rec_sane(&rec, path) || !uid_valid(make_kuid(current_user_ns(), rec.uid)) ||
-	    !gid_valid(make_kgid(current_user_ns(), rec.gid)))
-		err = kckpt_bad_image(ctx, obj, "deleted file");
+	err = ghost_check_rec(ctx, obj, &rec, path);
 	/* What is wrong outside of the image is reported, and the check goes on. */
 	if (!err && !ghost_find_dir(ctx, obj, rec.mount_len, path, &name, &dir)) {
 		ghost_check_dir(ctx, obj, &rec, &dir, name);
@@ -397,7 +502,8 @@ static int ghost_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 static int ghost_set_owner(const struct path *path, const struct kckpt_ghost_rec *rec)
 {
 	struct iattr attr = {
-		.ia_valid = ATTR_UID | ATTR_GID | ATTR_MODE,
+		/* Nobody can change that of a symbolic link. */
+		.ia_valid = ATTR_UID | ATTR_GID | (S_ISLNK(rec->mode) ? 0 : ATTR_MODE),
 		.ia_mode = rec->mode,
 		.ia_vfsuid = VFSUIDT_INIT(make_kuid(current_user_ns(), rec->uid)),
 		.ia_vfsgid = VFSGIDT_INIT(make_kgid(current_user_ns(), rec->gid)),
@@ -440,18 +546,50 @@ static int ghost_make_file(struct ghost *ghost, const struct path *dir, const ch
 	return err;
 }
 
-static int ghost_make(struct kckpt_object *obj, const struct path *dir, const char *name,
+static int ghost_make_node(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct path *dir, const char *name,
+			   const struct kckpt_ghost_rec *rec)
+{
+	char *target = S_ISLNK(rec->mode) ? ghost_target(ctx, obj) : NULL;
+	struct ghost *ghost = obj->made;
+	int err = S_ISLNK(rec->mode) && !target ? -ENOMEM :
+		  kckpt_nameless_node(dir, name, rec->mode & S_IFMT, target, &ghost->path);
+
+	kfree(target);
+	return err;
+}
+
+/* All of it is in the image. */
+static int ghost_make_new(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct path *dir, const char *name,
+			  const struct kckpt_ghost_rec *rec)
+{
+	struct ghost *ghost = obj->made;
+	int err = S_ISREG(rec->mode) ? ghost_make_file(ghost, dir, name, rec) :
+				       ghost_make_node(ctx, obj, dir, name, rec);
+
+	return err ?: ghost_set_owner(&ghost->path, rec) ?: ghost_set_mtime(&ghost->path, rec);
+}
+
+static int ghost_make(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct path *dir, const char *name,
 		      const struct kckpt_ghost_rec *rec)
 {
 	struct ghost *ghost = kckpt_alloc(sizeof(*ghost));
+	struct file *other;
 	int err;
 
 	if (!ghost)
-		return -ENOMEM;
+		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "deleted file");
 	obj->made = ghost;
-	err = S_ISDIR(rec->mode) ? kckpt_nameless_dir(dir, name, &ghost->path) :
-				   ghost_make_file(ghost, dir, name, rec);
-	return err ?: ghost_set_owner(&ghost->path, rec) ?: ghost_set_mtime(&ghost->path, rec);
+	if (rec->other) {
+		/* Since the check it may have been exchanged: this looks at it again. */
+		other = kckpt_path_open(ctx, kckpt_objtab_get(&ctx->objs, rec->other), O_PATH, obj->value);
+		if (IS_ERR(other))
+			return PTR_ERR(other);
+		err = kckpt_nameless_link(dir, name, &other->f_path, &ghost->path);
+		fput(other);
+	} else {
+		err = ghost_make_new(ctx, obj, dir, name, rec);
+	}
+	return err ? kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "deleted file %s in %pd4", name, dir->dentry) : 0;
 }
 
 static int ghost_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -466,9 +604,7 @@ static int ghost_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		return err;
 	err = ghost_find_dir(ctx, obj, rec.mount_len, path, &name, &dir);
 	if (!err) {
-		err = ghost_make(obj, &dir, name, &rec);
-		if (err)
-			kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "deleted file %s/%s", path, name);
+		err = ghost_make(ctx, obj, &dir, name, &rec);
 		path_put(&dir);
 	}
 	kfree(path);
@@ -483,7 +619,9 @@ static struct file *ghost_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, 
 
 	if (err)
 		return ERR_PTR(err);
-	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) : dentry_open(&ghost->path, rec->open_flags, current_cred());
+	/* The other end of a pipe is never waited for; obj_file.c sets the flags that were wanted. */
+	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) :
+				     dentry_open(&ghost->path, rec->open_flags | O_NONBLOCK, current_cred());
 	if (IS_ERR(file))
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "%pd4 (deleted)", ghost->path.dentry);
 	return file;
@@ -540,7 +678,7 @@ static int ghost_pages_end(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (err)
 		return err;
 	kfree(path);
-	err = ghost_set_mtime(&ghost->path, &rec);
+	err = rec.other ? 0 : ghost_set_mtime(&ghost->path, &rec);
 	return err ? kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "time of %pd4 (deleted)", ghost->path.dentry) : 0;
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Pipes, anonymous or named (fifos). Saved once however many open files there are on it; obj_file.c saves these, and
- * obj_path.c the path that each was opened by. Bytes are copied, not taken, so a job thawed after a failed dump still
- * reads them.
+ * obj_path.c the path that each was opened by, or obj_ghost.c what was deleted there. Bytes are copied, not taken, so
+ * a job thawed after a failed dump still reads them.
  *
- * Refused: pipes that somebody outside the job has open, at the dump or, if it has a name, at the restore; a name that
- * was deleted; watch queues.
+ * Refused: pipes that somebody outside the job has open, at the dump or, if it has a name, at the restore; watch
+ * queues.
  * Not saved: who is charged for the ring (the restorer is), how the bytes were spread over its slots (packets are
  * kept), wake-up counters.
  */
@@ -20,6 +20,7 @@
 #include "fault.h"
 #include "holders.h"
 #include "ksym.h"
+#include "obj_file.h"
 #include "obj_path.h"
 
 #define PIPE_RECORD	(1u << 20)	/* bytes in one record */
@@ -149,7 +150,7 @@ static int pipe_dump_locked(struct kckpt_ctx *ctx, struct kckpt_object *obj, str
 	struct pipe_inode_info *pipe = pipe_of(obj);
 	struct kckpt_pipe_rec rec = {
 		.max_usage = pipe->max_usage,
-		.path = kckpt_id_of(ctx, KCKPT_F_path, obj->file),
+		.path = kckpt_file_via(ctx, obj->file),
 	};
 	int err = pipe_walk(bytes, pipe, false);
 
@@ -207,10 +208,13 @@ static int pipe_in_use(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 /* The bytes of others are not to be mixed with ours. */
 static int pipe_check_path(struct kckpt_ctx *ctx, struct kckpt_object *obj, u64 id)
 {
-	struct kckpt_object *path_obj = kckpt_ref(ctx, obj, id, KCKPT_F_path);
+	struct kckpt_object *path_obj = kckpt_objtab_get(&ctx->objs, id);
 	struct path path;
 
-	if (!path_obj)
+	/* Nobody has what was deleted. */
+	if (path_obj && path_obj->family == KCKPT_F_ghost)
+		return 0;
+	if (!kckpt_ref(ctx, obj, id, KCKPT_F_path))
 		return -EBADMSG;
 	if (kckpt_path_find(ctx, path_obj, &path))
 		return 0;
@@ -288,10 +292,19 @@ static int pipe_make_unnamed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return 0;
 }
 
+/* By its path, or as what was deleted there. */
+static struct file *pipe_open_by(struct kckpt_ctx *ctx, u64 id, u32 open_flags, u32 file_flags)
+{
+	const struct kckpt_file_rec rec = { .open_flags = open_flags, .file_flags = file_flags };
+	struct kckpt_object *obj = kckpt_objtab_get(&ctx->objs, id);
+
+	return kckpt_family(obj->family)->open(ctx, obj, &rec);
+}
+
 /* For both directions, which waits for nobody. */
 static int pipe_make_named(struct kckpt_ctx *ctx, struct kckpt_object *obj, u64 id)
 {
-	struct file *file = kckpt_path_open(ctx, kckpt_objtab_get(&ctx->objs, id), O_RDWR | O_NONBLOCK, 0);
+	struct file *file = pipe_open_by(ctx, id, O_RDWR | O_NONBLOCK, 0);
 	struct pipe_inode_info *pipe;
 
 	if (IS_ERR(file))
@@ -328,7 +341,7 @@ static struct file *pipe_open_end(struct kckpt_ctx *ctx, struct kckpt_object *ob
 	struct file *file;
 
 	if (rec->via)
-		return kckpt_path_open(ctx, kckpt_objtab_get(&ctx->objs, rec->via), flags, rec->file_flags);
+		return pipe_open_by(ctx, rec->via, flags, rec->file_flags);
 	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) :
 				     dentry_open(&((struct file *)obj->made)->f_path, flags, current_cred());
 	if (IS_ERR(file))

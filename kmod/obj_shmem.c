@@ -148,53 +148,23 @@ static int shmem_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	       kckpt_put(ctx, obj, KCKPT_K_shmem, &rec, sizeof(rec), name, rec.name_len);
 }
 
-/* Pages that are in memory or swapped out, without making new ones in the holes. */
-static int shmem_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, loff_t from, loff_t to, unsigned long *addr,
-			 struct kckpt_batch *batch)
+/* In memory or swapped out; none is made in a hole. */
+static struct page *shmem_page(struct kckpt_ctx *ctx, struct kckpt_object *obj, loff_t at)
 {
 	struct address_space *mapping = obj->file->f_mapping;
-	struct page *page;
-	loff_t at;
+	struct page *page = kckpt_should_fail() ? ERR_PTR(-ENOMEM) :
+						  shmem_read_mapping_page_gfp(mapping, at >> PAGE_SHIFT,
+									      mapping_gfp_mask(mapping));
 
-	for (at = from; at < to && batch->nr_data < KCKPT_MAX_BATCH; at += PAGE_SIZE) {
-		page = kckpt_should_fail() ? ERR_PTR(-ENOMEM) :
-					     shmem_read_mapping_page_gfp(mapping, at >> PAGE_SHIFT,
-									 mapping_gfp_mask(mapping));
-		if (IS_ERR(page)) {
-			*addr = at;
-			return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, PTR_ERR(page), "shared memory at %lld", at);
-		}
-		kckpt_batch_add(batch, at, page, false);
-	}
-	*addr = at;
-	return 0;
+	if (IS_ERR(page))
+		kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, PTR_ERR(page), "shared memory at %lld", at);
+	return page;
 }
 
 static int shmem_pages_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr,
 			    struct kckpt_batch *batch)
 {
-	struct file *file = obj->made;
-	loff_t from, to;
-	int err = 0;
-
-	kckpt_batch_reset(batch);
-	while (!err && batch->nr_data < KCKPT_MAX_BATCH) {
-		from = vfs_llseek(file, *addr, SEEK_DATA);
-		if (from == -ENXIO)
-			break;	/* nothing behind */
-		if (from < 0)
-			return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, from, "shared memory at %lu", *addr);
-		to = vfs_llseek(file, from, SEEK_HOLE);
-		err = to < 0 ? kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, to, "shared memory at %lld", from) :
-			       shmem_find_in(ctx, obj, round_down(from, PAGE_SIZE), to, addr, batch);
-		if (!err && fatal_signal_pending(current))
-			err = kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
-		if (err)
-			kckpt_batch_put(batch);
-		kckpt_progress(ctx);
-		cond_resched();
-	}
-	return err ?: batch->nr_runs > 0;
+	return kckpt_batch_find_data(ctx, obj, obj->made, addr, batch, shmem_page);
 }
 
 /* ---- restore ---- */

@@ -335,7 +335,7 @@ static bool task_restart_sane(const struct kckpt_task_rec *rec)
 	return rec->restart != KCKPT_RESTART_POLL || rec->restart_val <= INT_MAX;
 }
 
-static int task_check_pid(struct kckpt_ctx *ctx, struct kckpt_object *obj, u32 tid)
+int kckpt_task_check_pid(struct kckpt_ctx *ctx, struct kckpt_object *obj, u32 tid)
 {
 	struct task_struct *other = kcall(find_get_task_by_vpid)(tid);
 
@@ -383,7 +383,7 @@ static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	ctx->nr_tasks++;
 	return kckpt_prctl_check(ctx, obj, &rec) ?:
 	       kckpt_sched_check(ctx, obj, &rec) ?:
-	       kckpt_check_pending(ctx, obj, KCKPT_K_task_signal) ?: task_check_pid(ctx, obj, rec.tid);
+	       kckpt_check_pending(ctx, obj, KCKPT_K_task_signal) ?: kckpt_task_check_pid(ctx, obj, rec.tid);
 }
 
 void kckpt_task_disown(struct task_struct *task)

@@ -24,6 +24,9 @@ struct pid *kckpt_task_pid(struct kckpt_ctx *ctx, u64 id);
 /* kckpt_task_build() - in the restored thread: the descriptor table and directory, if they are its to make. */
 int kckpt_task_build(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 
+/* kckpt_task_check_pid() - restore: reports if somebody has that number. */
+int kckpt_task_check_pid(struct kckpt_ctx *ctx, struct kckpt_object *obj, u32 tid);
+
 /* kckpt_task_finish() - in the restored thread, pages are in place: all but the registers, which go to @thread. */
 int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread);
 

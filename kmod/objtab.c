@@ -93,13 +93,14 @@ void kckpt_objtab_free(struct kckpt_objtab *tab)
 	if (!tab->ready)
 		return;
 	tab->ready = false;
+	/* First of all: it may just be growing, in a worker of its own that walks all objects. This waits for that. */
+	rhashtable_destroy(&tab->by_ptr);
 	/* Last in, first out: what was met later may hang on what was met before. */
 	list_for_each_entry_safe_reverse(obj, next, &tab->list, node) {
 		object_free(obj);
 		cond_resched();
 	}
 	xa_destroy(&tab->by_id);
-	rhashtable_destroy(&tab->by_ptr);
 }
 
 struct kckpt_object *kckpt_objtab_find(struct kckpt_objtab *tab, u32 family, const void *ptr)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which pages go into the image: the anonymous ones of private mappings. Those of the page cache come back with
- * the file, the zero page with the first fault. Pages that are all zero are left out, too; in a private file
- * mapping they leave a mark, since the file has something else there.
+ * Which pages go into the image: the anonymous ones of private mappings, and the data of files whose families want
+ * that. Those of the page cache come back with the file, the zero page with the first fault. Pages that are all zero
+ * are left out, too; in a private file mapping they leave a mark, since the file has something else there.
  *
  * Locks: mmap_lock for reading around a batch, the page table lock inside. Neither is held while the pages are
  * copied to the reader.
@@ -368,6 +368,49 @@ int kckpt_batch_find_mapped(struct kckpt_ctx *ctx, struct kckpt_object *obj, uns
 			    struct kckpt_batch *batch)
 {
 	return batch_find(ctx, obj, addr, batch, true);
+}
+
+/* What lies between two holes. Pages of zeros are not worth saving either. */
+static int batch_find_between(struct kckpt_ctx *ctx, struct kckpt_object *obj, loff_t from, loff_t to,
+			      struct kckpt_batch *batch, unsigned long *addr,
+			      struct page *(*get)(struct kckpt_ctx *ctx, struct kckpt_object *obj, loff_t at))
+{
+	struct page *page;
+	loff_t at;
+
+	for (at = from; at < to && batch->nr_data < KCKPT_MAX_BATCH; at += PAGE_SIZE) {
+		if (fatal_signal_pending(current))
+			return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
+		page = get(ctx, obj, at);
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+		kckpt_batch_add(batch, at, page, false);
+		kckpt_progress(ctx);
+		cond_resched();
+	}
+	*addr = at;
+	return 0;
+}
+
+int kckpt_batch_find_data(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *file, unsigned long *addr,
+			  struct kckpt_batch *batch,
+			  struct page *(*get)(struct kckpt_ctx *ctx, struct kckpt_object *obj, loff_t at))
+{
+	loff_t from, to;
+	int err = 0;
+
+	kckpt_batch_reset(batch);
+	while (!err && batch->nr_data < KCKPT_MAX_BATCH) {
+		from = kckpt_should_fail() ? -EIO : vfs_llseek(file, *addr, SEEK_DATA);
+		if (from == -ENXIO)
+			break;	/* nothing behind */
+		to = from < 0 ? from : vfs_llseek(file, from, SEEK_HOLE);
+		err = to < 0 ? kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, to, "%pD4 at %lu", file, *addr) :
+			       batch_find_between(ctx, obj, round_down(from, PAGE_SIZE), to, batch, addr, get);
+		if (err)
+			kckpt_batch_put(batch);
+	}
+	return err ?: batch->nr_runs > 0;
 }
 
 void kckpt_batch_put(struct kckpt_batch *batch)

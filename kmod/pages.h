@@ -3,6 +3,7 @@
 #ifndef KCKPT_PAGES_H
 #define KCKPT_PAGES_H
 
+#include <linux/fs.h>
 #include <linux/mm_types.h>
 #include <kckpt/image.h>
 
@@ -35,6 +36,14 @@ int kckpt_batch_find_mapped(struct kckpt_ctx *ctx, struct kckpt_object *obj, uns
 
 /* kckpt_batch_add() - one page at @addr, with a reference; zero ones are dropped, or marked if @mark_zero. */
 void kckpt_batch_add(struct kckpt_batch *batch, unsigned long addr, struct page *page, bool mark_zero);
+
+/*
+ * kckpt_batch_find_data() - the same as kckpt_batch_find() for what lies between the holes of @file. @get: the page at
+ * an offset, with a reference, or an error that it has reported.
+ */
+int kckpt_batch_find_data(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *file, unsigned long *addr,
+			  struct kckpt_batch *batch,
+			  struct page *(*get)(struct kckpt_ctx *ctx, struct kckpt_object *obj, loff_t at));
 
 static inline void kckpt_batch_reset(struct kckpt_batch *batch)
 {

@@ -154,7 +154,7 @@ static void restore_faults(void)
 	if (!EXPECT_EQ(0, err))
 		test_say("without a fault: %s", error_name(restore_code));
 	EXPECT_TRUE(nth < MOST && failed > 50 / step() && runner_runs(&job));
-	EXPECT_TRUE(system("ls -a /tmp /var/tmp | grep -q '^[.]kckpt'"));
+	EXPECT_TRUE(system("ls -a /tmp /var/tmp | grep -q -e '^[.]kckpt' -e '^kckpt-linked'"));
 	EXPECT_TRUE(access(test_path("ghost"), F_OK));
 	test_say("%d points, %d of those tried made the restore fail", nth, failed);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "job.h"
@@ -251,6 +252,111 @@ TEST(fifo_opening_that_waits)
 	EXPECT_EQ(0, roundtrip(waits_for_partner));
 }
 
+/* ---- deleted ---- */
+
+static const struct job_options capture = { .dump_args = { "--files=capture" } };
+
+static bool is_deleted_fifo(int fd, const struct stat *before)
+{
+	char text[4096] = "";
+	struct stat after;
+
+	return readlink(format("/proc/self/fd/%d", fd), text, sizeof(text) - 1) > 0 &&
+	       !strcmp(text, format("%s (deleted)", test_path("fifo"))) && !fstat(fd, &after) &&
+	       after.st_mode == before->st_mode && after.st_uid == before->st_uid && after.st_gid == before->st_gid &&
+	       after.st_nlink == before->st_nlink && after.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+	       after.st_mtim.tv_nsec == before->st_mtim.tv_nsec && access(test_path("fifo"), F_OK);
+}
+
+static int deleted(void)
+{
+	int in, out, both, path, in_flags, out_flags;
+	struct stat before;
+	char got[8] = "";
+
+	JOB_SETUP(make_fifo() && (in = open_fifo(O_RDONLY | O_NONBLOCK)) >= 0 && (out = open_fifo(O_WRONLY)) >= 0);
+	JOB_SETUP((both = open_fifo(O_RDWR)) >= 0 && (path = open_fifo(O_PATH)) >= 0);
+	JOB_SETUP(!fchown(in, 1234, 4321) && !fchmod(in, 0751) && !unlink(test_path("fifo")));
+	JOB_SETUP(!fcntl(in, F_SETFL, 0) && write(out, "hello", 5) == 5 && !fstat(in, &before));
+	in_flags = fcntl(in, F_GETFL);
+	out_flags = fcntl(out, F_GETFL);
+	job_roundtrip();
+	JOB_CHECK(fcntl(in, F_GETFL) == in_flags && fcntl(out, F_GETFL) == out_flags);
+	JOB_CHECK(is_deleted_fifo(in, &before) && is_deleted_fifo(out, &before) && is_deleted_fifo(path, &before));
+	JOB_CHECK(read(in, got, sizeof(got)) == 5 && !strcmp(got, "hello"));
+	JOB_CHECK(write(both, "x", 1) == 1 && read(in, got, sizeof(got)) == 1 && *got == 'x');
+	close(out);
+	close(both);
+	JOB_CHECK(read(in, got, sizeof(got)) == 0);
+	JOB_CHECK((out = open(format("/proc/self/fd/%d", path), O_WRONLY)) >= 0 && write(out, "y", 1) == 1);
+	JOB_CHECK(read(in, got, sizeof(got)) == 1 && *got == 'y');
+	return 0;
+}
+
+TEST(fifo_deleted)
+{
+	EXPECT_EQ(0, roundtrip_with(deleted, &capture));
+	EXPECT_TRUE(access(test_path("fifo"), F_OK));
+}
+
+TEST(fifo_deleted_is_refused_unless_asked_for)
+{
+	EXPECT_REFUSED(KCKPT_E_FILE_UNLINKED, deleted);
+}
+
+/* A reader whose writers have gone, in one process, and who holds the other end in another. */
+static int deleted_shared(void)
+{
+	int in, out, status;
+	char got[4];
+	pid_t pid;
+
+	JOB_SETUP(make_fifo() && (in = open_fifo(O_RDONLY | O_NONBLOCK)) >= 0 && (out = open_fifo(O_WRONLY)) >= 0);
+	JOB_SETUP(!unlink(test_path("fifo")) && write(out, "ab", 2) == 2 && (pid = fork()) >= 0);
+	if (!pid) {
+		close(in);
+		job_notes()[0] = 1;
+		while (job_notes()[0] == 1)
+			usleep(1000);
+		_exit(write(out, "c", 1) == 1 ? 0 : 1);
+	}
+	while (!job_notes()[0])
+		usleep(1000);
+	JOB_SETUP(!close(out));
+	job_roundtrip();
+	JOB_CHECK(read(in, got, 4) == 2 && !memcmp(got, "ab", 2) && read(in, got, 4) == -1 && errno == EAGAIN);
+	job_notes()[0] = 2;
+	JOB_CHECK(waitpid(pid, &status, 0) == pid && !status && read(in, got, 4) == 1 && *got == 'c');
+	JOB_CHECK(revents(in) == POLLHUP);
+	return 0;
+}
+
+TEST(fifo_deleted_shared)
+{
+	EXPECT_EQ(0, roundtrip_with(deleted_shared, &capture));
+}
+
+/* One end by a name that was deleted, one by another that is there. */
+static int deleted_half(void)
+{
+	struct stat st;
+	int in, out;
+	char c;
+
+	JOB_SETUP(make_fifo() && !link(test_path("fifo"), test_path("other")));
+	JOB_SETUP((in = open_fifo(O_RDONLY | O_NONBLOCK)) >= 0 && (out = open(test_path("other"), O_WRONLY)) >= 0);
+	JOB_SETUP(!unlink(test_path("fifo")) && write(out, "x", 1) == 1);
+	job_roundtrip();
+	JOB_CHECK(read(in, &c, 1) == 1 && c == 'x' && !fstat(in, &st) && st.st_nlink == 1);
+	JOB_CHECK(access(test_path("fifo"), F_OK) && !unlink(test_path("other")));
+	return 0;
+}
+
+TEST(fifo_deleted_under_one_of_two_names)
+{
+	EXPECT_EQ(0, roundtrip(deleted_half));
+}
+
 /* ---- refused ---- */
 
 static int holds_reader(void)
@@ -281,20 +387,19 @@ TEST(fifo_other_end_outside_is_refused)
 	EXPECT_REFUSED_WITH(KCKPT_E_PIPE_OUTSIDE, holds_reader, &options);
 }
 
-static int deleted(void)
+static int holds_deleted_reader(void)
 {
-	char c;
-	int fd;
-
-	JOB_SETUP(make_fifo() && (fd = open_fifo(O_RDWR)) >= 0 && !unlink(test_path("fifo")) && write(fd, "x", 1) == 1);
+	JOB_SETUP(open_fifo(O_RDONLY | O_NONBLOCK) >= 0 && !unlink(test_path("fifo")));
 	job_roundtrip();
-	JOB_CHECK(read(fd, &c, 1) == 1);
 	return 0;
 }
 
-TEST(fifo_deleted_is_refused)
+TEST(fifo_deleted_with_other_end_outside_is_refused)
 {
-	EXPECT_REFUSED(KCKPT_E_FILE_UNLINKED, deleted);
+	struct job_options options = { .dump_args = { "--files=capture" } };
+
+	ASSERT_TRUE(make_fifo() && (outside_end = open_fifo(O_RDWR)) >= 0);
+	EXPECT_REFUSED_WITH(KCKPT_E_PIPE_OUTSIDE, holds_deleted_reader, &options);
 }
 
 static int holds_both(void)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Files and directories that were deleted while in use: refused, or carried in the image with --files=capture. */
+/* Files of all kinds that were deleted while in use: refused, or carried in the image with --files=capture. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -8,8 +8,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -511,6 +513,284 @@ TEST(ghost_program_overlay)
 	executable_test("ghost_program_overlay");
 }
 
+/* ---- deleted under one name, there under another ---- */
+
+/* Overlayfs forgets a name that was linked, until somebody looks at it. */
+static bool move_link(void)
+{
+	return !link(at("gone"), at("other")) && !unlink(at("gone")) && !access(at("other"), F_OK);
+}
+
+/* The file of the other name and no copy: nothing has changed of it, and what is written to one is in both. */
+static int linked_elsewhere(void)
+{
+	struct stat before, after;
+	char got[8] = "";
+	int fd, other;
+
+	JOB_SETUP(write_file(at("gone"), "one") && (fd = open(at("gone"), O_RDWR)) >= 0);
+	JOB_SETUP(move_link() && lseek(fd, 1, SEEK_SET) == 1);
+	JOB_SETUP(!fstat(fd, &before) && before.st_nlink == 1);
+	job_roundtrip();
+	JOB_CHECK(!fstat(fd, &after) && after.st_nlink == 1 && after.st_ino == before.st_ino);
+	JOB_CHECK(after.st_mtim.tv_sec == before.st_mtim.tv_sec && after.st_mtim.tv_nsec == before.st_mtim.tv_nsec);
+	JOB_CHECK(read(fd, got, 8) == 2 && !strcmp(got, "ne") && ends_deleted(fd_link(fd)));
+	JOB_CHECK((other = open(at("other"), O_RDWR)) >= 0 && same_inode(fd, other) && access(at("gone"), F_OK));
+	JOB_CHECK(!strcmp(fd_link(other), at("other")));
+	JOB_CHECK(pwrite(fd, "ONE", 3, 0) == 3 && !strcmp(read_file(at("other")), "ONE"));
+	JOB_CHECK(pwrite(other, "two", 3, 0) == 3 && pread(fd, got, 3, 0) == 3 && !memcmp(got, "two", 3));
+	JOB_CHECK(!unlink(at("other")) && !fstat(fd, &after) && after.st_nlink == 0);
+	return 0;
+}
+
+/* Nothing has to be captured. */
+TEST_PLACES(linked_elsewhere,
+	    TRIP(linked_elsewhere);
+	    EXPECT_EQ(0, roundtrip(linked_elsewhere));
+	    EXPECT_TRUE(nothing_new()))
+
+static int linked_name(void)
+{
+	int fd;
+
+	JOB_SETUP(write_file(at("gone"), "x") && (fd = open(at("gone"), O_RDWR)) >= 0 && move_link());
+	job_roundtrip();
+	JOB_CHECK(!strcmp(fd_link(fd), format("%s (deleted)", at("gone"))));
+	JOB_CHECK(!unlink(at("other")));
+	return 0;
+}
+
+TEST_PLACES(linked_name, TRIP(linked_name))
+
+static int linked_and_mapped(void)
+{
+	char *shared, *private, got[4] = "";
+	int fd, reader, other;
+
+	JOB_SETUP((fd = open(at("gone"), O_RDWR | O_CREAT, 0600)) >= 0 && !ftruncate(fd, 2 * PAGE));
+	JOB_SETUP((reader = open(at("gone"), O_RDONLY)) >= 0 && move_link());
+	JOB_SETUP((other = open(at("other"), O_RDWR)) >= 0);
+	shared = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	private = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, reader, 0);
+	JOB_SETUP(shared != MAP_FAILED && private != MAP_FAILED);
+	strcpy(shared, "one");
+	strcpy(private + PAGE, "mine");
+	JOB_SETUP(!msync(shared, 2 * PAGE, MS_SYNC));
+	job_roundtrip();
+	JOB_CHECK(same_inode(fd, reader) && same_inode(fd, other) && maps_tell_deleted(shared));
+	JOB_CHECK(!strcmp(shared, "one") && !strcmp(private, "one") && !strcmp(private + PAGE, "mine"));
+	strcpy(shared + PAGE, "two");
+	JOB_CHECK(pread(other, got, 3, PAGE) == 3 && !memcmp(got, "two", 3) && !unlink(at("other")));
+	return 0;
+}
+
+TEST_PLACES(linked_and_mapped, TRIP(linked_and_mapped))
+
+/* Made without a name, and given one. */
+static int temporary_linked(void)
+{
+	int fd = open(place, O_TMPFILE | O_RDWR, 0600);
+	char *name;
+
+	if (fd < 0 && errno == EOPNOTSUPP)
+		return job_skip("no O_TMPFILE here");
+	JOB_SETUP(fd >= 0 && write(fd, "x", 1) == 1 && (name = fd_link(fd)));
+	JOB_SETUP(!linkat(AT_FDCWD, format("/proc/self/fd/%d", fd), AT_FDCWD, at("other"), AT_SYMLINK_FOLLOW));
+	JOB_SETUP(!access(at("other"), F_OK));
+	job_roundtrip();
+	JOB_CHECK(!strcmp(name, fd_link(fd)) && pwrite(fd, "y", 1, 0) == 1 && !strcmp(read_file(at("other")), "y"));
+	JOB_CHECK(!unlink(at("other")));
+	return 0;
+}
+
+TEST_PLACES(temporary_linked, TRIP(temporary_linked))
+
+static int waits_linked(void)
+{
+	JOB_SETUP(write_file(at("gone"), "x") && open(at("gone"), O_RDWR) >= 0 && move_link());
+	job_roundtrip();
+	return 0;
+}
+
+static void remove_other(void)
+{
+	ASSERT_TRUE(!unlink(at("other")));
+}
+
+static void change_other(void)
+{
+	ASSERT_TRUE(write_file(at("other"), "something else"));
+}
+
+static void exchange_other(void)
+{
+	remove_other();
+	ASSERT_TRUE(!mkdir(at("other"), 0700));
+}
+
+TEST_PLACES(linked_is_refused_at_restore,
+	    struct job_options options = { .between = remove_other };
+	    EXPECT_RESTORE_REFUSED(KCKPT_E_FILE_MISSING, waits_linked, &options);
+	    options.between = change_other;
+	    EXPECT_RESTORE_REFUSED(KCKPT_E_FILE_CHANGED, waits_linked, &options);
+	    unlink(at("other"));
+	    options.between = exchange_other;
+	    EXPECT_RESTORE_REFUSED(KCKPT_E_FILE_CHANGED, waits_linked, &options);
+	    EXPECT_TRUE(nothing_new()))
+
+/* The name that it had was given to another file. */
+static void take_gone(void)
+{
+	ASSERT_TRUE(write_file(at("gone"), "taken"));
+}
+
+TEST_PLACES(linked_name_is_taken_at_restore,
+	    struct job_options options = { .between = take_gone };
+	    EXPECT_EQ(0, roundtrip_with(waits_linked, &options));
+	    EXPECT_TRUE(!strcmp(read_file(at("gone")) ?: "", "taken") && !unlink(at("gone")) && nothing_new()))
+
+static void forget_names(pid_t pid)
+{
+	(void)pid;
+	ASSERT_TRUE(write_file("/proc/sys/vm/drop_caches", "2"));
+}
+
+static int linked_forgotten(void)
+{
+	JOB_SETUP(write_file(at("gone"), "x") && open(at("gone"), O_RDWR) >= 0 && move_link());
+	job_roundtrip();
+	JOB_CHECK(!strcmp(read_file(at("other")), "x") && !unlink(at("other")));
+	return 0;
+}
+
+TEST(ghost_linked_but_forgotten_is_refused)
+{
+	use_place("/disk", EXT4_MAGIC);
+	EXPECT_REFUSED_WITH(KCKPT_E_FILE_LINKED, linked_forgotten,
+			    &((struct job_options){ .before_dump = forget_names }));
+}
+
+/* The other name is above what the job's mount shows. */
+static int linked_out_of_sight(void)
+{
+	JOB_SETUP(write_file(test_path("whole/part/gone"), "x") && open(test_path("seen/gone"), O_RDWR) >= 0);
+	JOB_SETUP(!link(test_path("whole/part/gone"), test_path("whole/other")));
+	JOB_SETUP(!unlink(test_path("whole/part/gone")));
+	job_roundtrip();
+	return 0;
+}
+
+TEST(ghost_linked_out_of_sight_is_refused)
+{
+	ASSERT_TRUE(!mkdir(test_path("whole"), 0755) && !mkdir(test_path("whole/part"), 0755));
+	ASSERT_TRUE(!mkdir(test_path("seen"), 0755));
+	ASSERT_EQ(0, system(format("mount --bind %s %s", test_path("whole/part"), test_path("seen"))));
+	EXPECT_REFUSED(KCKPT_E_FILE_LINKED, linked_out_of_sight);
+	EXPECT_EQ(0, system(format("umount %s", test_path("seen"))));
+}
+
+/* ---- what is no regular file, by O_PATH ---- */
+
+static int symlink_with(const char *target)
+{
+	struct timespec times[2] = { { .tv_sec = 1000 }, { .tv_sec = 1234567890 } };
+	char *got = calloc(1, 4096), *same = calloc(1, 4096);
+	struct stat before, after;
+	int fd, again;
+
+	JOB_SETUP(!symlink(target, at("gone")) && (fd = open(at("gone"), O_PATH | O_NOFOLLOW)) >= 0);
+	JOB_SETUP(!lchown(at("gone"), 1234, 4321) && !utimensat(AT_FDCWD, at("gone"), times, AT_SYMLINK_NOFOLLOW));
+	JOB_SETUP((again = open(at("gone"), O_PATH | O_NOFOLLOW)) >= 0 && !unlink(at("gone")) && !fstat(fd, &before));
+	job_roundtrip();
+	JOB_CHECK(!fstat(fd, &after) && S_ISLNK(after.st_mode) && after.st_mode == before.st_mode);
+	JOB_CHECK(after.st_nlink == 0 && after.st_uid == 1234 && after.st_gid == 4321);
+	JOB_CHECK(after.st_mtim.tv_sec == 1234567890 && after.st_size == before.st_size);
+	JOB_CHECK(readlinkat(fd, "", got, 4095) == (ssize_t)strlen(target) && !strcmp(got, target));
+	JOB_CHECK(readlinkat(again, "", same, 4095) > 0 && !strcmp(same, target) && same_inode(fd, again));
+	JOB_CHECK(!strcmp(fd_link(fd), format("%s (deleted)", at("gone"))) && access(at("gone"), F_OK));
+	return 0;
+}
+
+static int short_symlink(void)
+{
+	return symlink_with("/nowhere");
+}
+
+/* Has a block of its own. */
+static int long_symlink(void)
+{
+	char target[1001] = "";
+
+	memset(target, 'x', sizeof(target) - 1);
+	return symlink_with(target);
+}
+
+TEST_PLACES(symlink,
+	    TRIP(short_symlink);
+	    TRIP(long_symlink);
+	    EXPECT_REFUSED(KCKPT_E_FILE_UNLINKED, short_symlink))
+
+static int linked_symlink(void)
+{
+	char got[16] = "";
+	struct stat st;
+	int fd;
+
+	JOB_SETUP(!symlink("/nowhere", at("gone")) && (fd = open(at("gone"), O_PATH | O_NOFOLLOW)) >= 0);
+	JOB_SETUP(!link(at("gone"), at("other")) && !unlink(at("gone")) && !lstat(at("other"), &st));
+	job_roundtrip();
+	JOB_CHECK(!fstat(fd, &st) && st.st_nlink == 1 && readlinkat(fd, "", got, 15) == 8 && !strcmp(got, "/nowhere"));
+	JOB_CHECK(ends_deleted(fd_link(fd)) && !unlink(at("other")));
+	return 0;
+}
+
+TEST_PLACES(linked_symlink, TRIP(linked_symlink))
+
+static int by_path(void)
+{
+	struct stat st;
+	int fd, fifo, reader;
+	char c;
+
+	JOB_SETUP((reader = open_gone("x")) >= 0 && (fd = open(format("/proc/self/fd/%d", reader), O_PATH)) >= 0);
+	JOB_SETUP(!mkfifo(at("gone"), 0640) && (fifo = open(at("gone"), O_PATH)) >= 0 && !unlink(at("gone")));
+	job_roundtrip();
+	JOB_CHECK(fcntl(fd, F_GETFL) & O_PATH && fcntl(fifo, F_GETFL) & O_PATH && same_inode(fd, reader));
+	JOB_CHECK(!fstat(fifo, &st) && S_ISFIFO(st.st_mode) && (st.st_mode & 07777) == 0640 && st.st_nlink == 0);
+	JOB_CHECK(ends_deleted(fd_link(fd)) && ends_deleted(fd_link(fifo)) && read(fifo, &c, 1) == -1);
+	JOB_CHECK((fd = open(format("/proc/self/fd/%d", fifo), O_RDWR)) >= 0 && write(fd, "x", 1) == 1);
+	return 0;
+}
+
+TEST_PLACES(by_path, TRIP(by_path))
+
+static int socket_by_path(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd, path;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", at("gone"));
+	JOB_SETUP((fd = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0);
+	JOB_SETUP(!bind(fd, (struct sockaddr *)&address, sizeof(address)) && (path = open(at("gone"), O_PATH)) >= 0);
+	JOB_SETUP(!close(fd) && !unlink(at("gone")));
+	job_roundtrip();
+	return 0;
+}
+
+static int device_by_path(void)
+{
+	JOB_SETUP(!mknod(at("gone"), S_IFCHR | 0600, 0) && open(at("gone"), O_PATH) >= 0 && !unlink(at("gone")));
+	job_roundtrip();
+	return 0;
+}
+
+TEST(ghost_socket_or_device_is_refused)
+{
+	use_place(NULL, 0);
+	EXPECT_REFUSED_WITH(KCKPT_E_FILE_KIND, socket_by_path, &capture);
+	EXPECT_REFUSED_WITH(KCKPT_E_FILE_KIND, device_by_path, &capture);
+}
+
 /* ---- what is refused ---- */
 
 static int has_ghost(void)
@@ -570,23 +850,6 @@ TEST(ghost_check)
 	options.before_dump = check_first;
 	EXPECT_EQ(0, roundtrip_with(has_ghost, &options));
 }
-
-static int linked_elsewhere(void)
-{
-	char c;
-	int fd;
-
-	JOB_SETUP(write_file(at("gone"), "x") && (fd = open(at("gone"), O_RDWR)) >= 0);
-	JOB_SETUP(!link(at("gone"), at("other")) && !unlink(at("gone")));
-	job_roundtrip();
-	JOB_CHECK(pread(fd, &c, 1, 0) == 1);
-	return 0;
-}
-
-TEST_PLACES(with_another_link_is_refused,
-	    EXPECT_REFUSED_WITH(KCKPT_E_FILE_LINKED, linked_elsewhere, &capture);
-	    unlink(at("other"));
-	    EXPECT_REFUSED(KCKPT_E_FILE_LINKED, linked_elsewhere))
 
 static int with_xattr(void)
 {

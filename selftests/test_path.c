@@ -351,18 +351,3 @@ TEST(path_only_of_a_pipe_is_refused)
 {
 	EXPECT_REFUSED(KCKPT_E_FILE_KIND, path_only_of_nothing);
 }
-
-static int path_only_of_task(void)
-{
-	int fd;
-
-	JOB_SETUP((fd = open("/proc/self", O_PATH)) >= 0);
-	job_roundtrip();
-	JOB_CHECK(!faccessat(fd, "status", R_OK, 0));
-	return 0;
-}
-
-TEST(path_only_of_a_task_is_refused)
-{
-	EXPECT_REFUSED(KCKPT_E_FILE_KIND, path_only_of_task);
-}

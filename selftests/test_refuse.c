@@ -129,8 +129,7 @@ REFUSED(terminal, FILE_KIND, (fd = open("/dev/ptmx", O_RDWR | O_NOCTTY)) >= 0, i
 REFUSED_IF(io_uring, FILE_KIND, open_uring(), is_open())
 REFUSED(device, FILE_KIND, (fd = open("/dev/kmsg", O_RDONLY)) >= 0, is_open())
 /* It will not be there when it is looked for: that process is not, yet. */
-REFUSED(own_proc_file, FILE_KIND, (fd = open("/proc/self/status", O_RDONLY)) >= 0, is_open())
-REFUSED(namespace_file, FILE_KIND, (fd = open("/proc/self/ns/uts", O_RDONLY)) >= 0, is_open())
+REFUSED(proc_file_of_descriptor, FILE_KIND, (fd = open("/proc/self/fdinfo/0", O_RDONLY)) >= 0, is_open())
 
 /* ---- paths ---- */
 

@@ -42,7 +42,33 @@ static bool open_some(const int *ends)
 
 bool runner_with_ghosts;
 
-/* A deleted file on a tmpfs and one on the root file system, locked, and a removed working directory. */
+/* A named pipe with a byte in it and a symbolic link, both deleted, and a file that has another name. */
+static bool have_odd_ghosts(void)
+{
+	const char *path = format("/var/tmp/kckpt-linked-%d", getpid()), *other = format("/var/tmp/kckpt-other-%d", getpid());
+	int fd;
+
+	if (mkfifo(path, 0600) || (fd = open(path, O_RDWR)) < 0 || write(fd, "x", 1) != 1 || unlink(path))
+		return false;
+	if (symlink("/nowhere", path) || open(path, O_PATH | O_NOFOLLOW) < 0 || unlink(path))
+		return false;
+	return write_file(path, "x") && open(path, O_RDONLY) >= 0 && !link(path, other) && !unlink(path) &&
+	       !access(other, F_OK);
+}
+
+/* Of the system, of its own, and of a child that has ended. */
+static bool have_proc_files(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		for (;;)
+			pause();
+	return open("/proc/stat", O_RDONLY) >= 0 && open("/proc/self/maps", O_RDONLY) >= 0 &&
+	       open(format("/proc/%d", pid), O_RDONLY) >= 0 && !kill(pid, SIGKILL) && waitpid(pid, NULL, 0) == pid;
+}
+
+/* A deleted file on a tmpfs and one on the root file system, locked, a removed working directory, and files of proc. */
 static bool have_ghosts(void)
 {
 	const char *paths[] = { test_path("ghost"), format("/var/tmp/kckpt-ghost-%d", getpid()) };
@@ -54,7 +80,7 @@ static bool have_ghosts(void)
 		    flock(fd, LOCK_EX) || unlink(paths[i]))
 			return false;
 	}
-	return !mkdir(paths[0], 0700) && !chdir(paths[0]) && !rmdir(paths[0]);
+	return have_odd_ghosts() && have_proc_files() && !mkdir(paths[0], 0700) && !chdir(paths[0]) && !rmdir(paths[0]);
 }
 
 bool runner_with_children;

@@ -84,6 +84,8 @@ void Summary::add(const Record &record, std::span<const struct kckpt_page_run> r
 		files_[object] = record.as<struct kckpt_file_rec>();
 	else if (record.is<struct kckpt_ghost_rec>())
 		names_[object] = fmt::format("{} (deleted)", record.text());
+	else if (record.is<struct kckpt_ghost_target_rec>())
+		names_[object] += fmt::format(" -> {}", record.text());
 	else if (record.info && record.info->tail == Tail::TEXT)
 		names_[object] = record.text();
 	else if (record.is<struct kckpt_pipe_rec>())
