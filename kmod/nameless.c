@@ -157,25 +157,48 @@ static int entry_make(const struct path *dir, struct dentry *dentry, const struc
 	}
 }
 
-/* Makes and removes it, under the lock of its parent: nobody sees the name. */
-static int entry_made_and_removed(const struct path *dir, struct dentry *dentry, const struct entry *entry)
+static int entry_remove(const struct path *dir, struct dentry *dentry)
 {
 	struct inode *inode = d_inode(dir->dentry);
 	int err;
 
-	if (d_is_positive(dentry))
-		return -EEXIST;
-	err = entry_make(dir, dentry, entry);
-	if (err)
-		return err;
-	/* A network file system may want it to be looked up again. */
-	if (d_really_is_negative(dentry))
-		return -EOPNOTSUPP;
 	dget(dentry);
 	err = d_is_dir(dentry) ? vfs_rmdir(kckpt_idmap(dir->mnt), inode, dentry) :
 				 vfs_unlink(kckpt_idmap(dir->mnt), inode, dentry, NULL);
 	dput(dentry);
 	return err;
+}
+
+/* A network file system wants it to be looked up again: such a dentry is not for us. */
+static int entry_remove_anew(const struct path *dir, const char *name)
+{
+	struct dentry *dentry = lookup_one(kckpt_idmap(dir->mnt), name, dir->dentry, strlen(name));
+
+	if (IS_ERR(dentry))
+		return PTR_ERR(dentry);
+	if (d_is_positive(dentry))
+		entry_remove(dir, dentry);
+	dput(dentry);
+	return -EOPNOTSUPP;
+}
+
+/* Could we remove it, too? In a sticky directory only the owner can; and to link what others own is not for all. */
+static int entry_check(const struct path *dir, const struct entry *entry)
+{
+	if (IS_APPEND(d_inode(dir->dentry)))
+		return -EPERM;
+	return !entry->other || inode_owner_or_capable(kckpt_idmap(dir->mnt), d_inode(entry->other)) ? 0 : -EPERM;
+}
+
+/* Makes and removes it, under the lock of its parent. Who looks up just that name meanwhile may still see it. */
+static int entry_made_and_removed(const struct path *dir, struct dentry *dentry, const char *name,
+				  const struct entry *entry)
+{
+	int err = d_is_positive(dentry) ? -EEXIST : entry_check(dir, entry) ?: entry_make(dir, dentry, entry);
+
+	if (err)
+		return err;
+	return d_really_is_negative(dentry) ? entry_remove_anew(dir, name) : entry_remove(dir, dentry);
 }
 
 static int removed_entry(const struct path *dir, const char *name, const struct entry *entry, struct path *path)
@@ -188,7 +211,7 @@ static int removed_entry(const struct path *dir, const char *name, const struct 
 		return err;
 	inode_lock_nested(inode, I_MUTEX_PARENT);
 	dentry = lookup_one(kckpt_idmap(dir->mnt), name, dir->dentry, strlen(name));
-	err = IS_ERR(dentry) ? PTR_ERR(dentry) : entry_made_and_removed(dir, dentry, entry);
+	err = IS_ERR(dentry) ? PTR_ERR(dentry) : entry_made_and_removed(dir, dentry, name, entry);
 	inode_unlock(inode);
 	mnt_drop_write(dir->mnt);
 	if (!err) {
@@ -223,8 +246,11 @@ int kckpt_nameless_link(const struct path *dir, const char *name, const struct p
 	const struct entry entry = { .other = other->dentry };
 	struct dentry *alias;
 
-	if (other->dentry->d_sb != dir->dentry->d_sb)
+	/* As link() has it; and a directory has one dentry only. */
+	if (other->mnt != dir->mnt)
 		return -EXDEV;
+	if (d_is_dir(other->dentry))
+		return -EPERM;
 	if (!dentries_are_names(dir->dentry))
 		return nameless_entry(dir, name, &entry, path);
 	alias = nameless_alias(dir->dentry, name, d_inode(other->dentry));

@@ -48,6 +48,7 @@ struct ghost {
 	struct file *file;		/* to read or write its contents; only regular files have some */
 	struct file *other;		/* dump: found by this name, O_PATH; NULL: it has none */
 	struct mem_cgroup *memcg;	/* restore: who is charged for them */
+	bool linked;			/* restore: it was there, with the rights that it has */
 };
 
 static bool ghost_claims(struct file *file)
@@ -196,7 +197,8 @@ static int ghost_collect_contents(struct kckpt_ctx *ctx, struct kckpt_object *ob
 	if (stat->size > TASK_SIZE_MAX)
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, -EFBIG, "a size of %lld bytes on %s", stat->size, name);
 	ctx->nr_pages += stat->blocks >> (PAGE_SHIFT - SECTOR_SHIFT);
-	file = ghost_open_path(ctx, obj, path, O_RDONLY | O_LARGEFILE | O_NOATIME);
+	/* Who takes a lease just now is not waited for. */
+	file = ghost_open_path(ctx, obj, path, O_RDONLY | O_LARGEFILE | O_NOATIME | O_NONBLOCK);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 	ghost->file = file;
@@ -335,7 +337,8 @@ static struct page *ghost_page(struct kckpt_ctx *ctx, struct kckpt_object *obj, 
 {
 	struct page *page = kckpt_should_fail() ? NULL : alloc_page(GFP_KERNEL_ACCOUNT);
 	struct file *file = ((struct ghost *)obj->made)->file;
-	size_t want = min_t(loff_t, PAGE_SIZE, i_size_read(file_inode(file)) - at), done = 0;
+	loff_t left = i_size_read(file_inode(file)) - at;
+	size_t want = clamp_t(loff_t, left, 0, PAGE_SIZE), done = 0;
 	ssize_t n;
 
 	if (!page)
@@ -408,23 +411,25 @@ static bool ghost_rec_sane(const struct kckpt_ghost_rec *rec, const char *path)
 	return ghost_type_sane(rec) &&
 	       !(rec->mode & ~(S_IFMT | S_IALLUGO)) && rec->size <= TASK_SIZE_MAX && rec->mtime_nsec < NSEC_PER_SEC &&
 	       !(rec->ghost_flags & ~KCKPT_GHOST_LINKABLE) && rec->mount_len < rec->path_len && !rec->reserved &&
-	       *name && strcmp(name, ".") && strcmp(name, "..");
+	       *name && strlen(name) <= NAME_MAX && strcmp(name, ".") && strcmp(name, "..");
 }
 
 /*
  * The directory that the file was in. If that is gone, too, the nearest one above it, but in the same mount: another
- * file system may be no place for the contents. Cuts @path; *@name is its last part.
+ * file system may be no place for the contents. Cuts @path; *@name is its last part. There were no symbolic links in
+ * the path: one that is there now was put there to have us make something elsewhere.
  */
 static int ghost_find_dir(struct kckpt_ctx *ctx, struct kckpt_object *obj, u32 mount_len, char *path,
 			  const char **name, struct path *dir)
 {
+	const unsigned int flags = LOOKUP_FOLLOW | LOOKUP_NO_SYMLINKS | LOOKUP_DIRECTORY;
 	char *slash = strrchr(path, '/');
 	int err;
 
 	*name = slash + 1;
 	do {
 		*slash = 0;
-		err = kckpt_should_fail() ? -EIO : kern_path(*path ? path : "/", LOOKUP_FOLLOW | LOOKUP_DIRECTORY, dir);
+		err = kckpt_should_fail() ? -EIO : kern_path(*path ? path : "/", flags, dir);
 		if ((err != -ENOENT && err != -ENOTDIR) || slash - path <= mount_len)
 			break;
 		slash = strrchr(path, '/');
@@ -569,26 +574,35 @@ static int ghost_make_new(struct kckpt_ctx *ctx, struct kckpt_object *obj, const
 	return err ?: ghost_set_owner(&ghost->path, rec) ?: ghost_set_mtime(&ghost->path, rec);
 }
 
+/* It is there, by another name. */
+static int ghost_make_linked(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct path *dir, const char *name,
+			     const struct kckpt_ghost_rec *rec)
+{
+	struct ghost *ghost = obj->made;
+	struct file *other;
+	int err;
+
+	/* Since the check it may have been exchanged: this looks at it again. */
+	other = kckpt_path_open(ctx, kckpt_objtab_get(&ctx->objs, rec->other), O_PATH, obj->value);
+	if (IS_ERR(other))
+		return PTR_ERR(other);
+	err = (file_inode(other)->i_mode ^ rec->mode) & S_IFMT ? -ESTALE :
+	      kckpt_nameless_link(dir, name, &other->f_path, &ghost->path);
+	fput(other);
+	ghost->linked = true;
+	return err;
+}
+
 static int ghost_make(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct path *dir, const char *name,
 		      const struct kckpt_ghost_rec *rec)
 {
 	struct ghost *ghost = kckpt_alloc(sizeof(*ghost));
-	struct file *other;
 	int err;
 
 	if (!ghost)
 		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "deleted file");
 	obj->made = ghost;
-	if (rec->other) {
-		/* Since the check it may have been exchanged: this looks at it again. */
-		other = kckpt_path_open(ctx, kckpt_objtab_get(&ctx->objs, rec->other), O_PATH, obj->value);
-		if (IS_ERR(other))
-			return PTR_ERR(other);
-		err = kckpt_nameless_link(dir, name, &other->f_path, &ghost->path);
-		fput(other);
-	} else {
-		err = ghost_make_new(ctx, obj, dir, name, rec);
-	}
+	err = rec->other ? ghost_make_linked(ctx, obj, dir, name, rec) : ghost_make_new(ctx, obj, dir, name, rec);
 	return err ? kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "deleted file %s in %pd4", name, dir->dentry) : 0;
 }
 
@@ -611,6 +625,18 @@ static int ghost_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return err;
 }
 
+/*
+ * What we have made is ours to open. What was there is opened as by its path, with all that is asked then; it is no
+ * directory, whatever the flags of its maker (O_TMPFILE) say.
+ */
+static struct file *ghost_open_made(const struct ghost *ghost, u32 flags)
+{
+	if (kckpt_should_fail())
+		return ERR_PTR(-ENFILE);
+	return ghost->linked && !(flags & O_PATH) ? file_open_root(&ghost->path, "", flags & ~O_TMPFILE, 0) :
+						    dentry_open(&ghost->path, flags, current_cred());
+}
+
 static struct file *ghost_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *rec)
 {
 	int err = kckpt_make(ctx, obj);
@@ -620,8 +646,7 @@ static struct file *ghost_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, 
 	if (err)
 		return ERR_PTR(err);
 	/* The other end of a pipe is never waited for; obj_file.c sets the flags that were wanted. */
-	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) :
-				     dentry_open(&ghost->path, rec->open_flags | O_NONBLOCK, current_cred());
+	file = ghost_open_made(ghost, rec->open_flags | O_NONBLOCK | O_NOCTTY);
 	if (IS_ERR(file))
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "%pd4 (deleted)", ghost->path.dentry);
 	return file;

@@ -91,6 +91,8 @@ static int path_stat(const struct path *path, struct kckpt_path_rec *rec)
 	rec->mode = stat.mode;
 	rec->dev = new_encode_dev(stat.dev);
 	rec->ino = stat.ino;
+	rec->uid = from_kuid(current_user_ns(), stat.uid);
+	rec->gid = from_kgid(current_user_ns(), stat.gid);
 	return 0;
 }
 
@@ -144,6 +146,9 @@ static const char *path_differs(const struct kckpt_ctx *ctx, const struct kckpt_
 		return "device or inode";
 	if (!S_ISREG(was->mode) || !(use & (KCKPT_FILE_READ | KCKPT_FILE_WRITE)))
 		return NULL;
+	/* Who can lead the path to another's file cannot make that their own. */
+	if (was->uid != is->uid || was->gid != is->gid)
+		return "owner";
 	if (use & KCKPT_FILE_WRITE && ctx->flags & KCKPT_INSTANTIATE_FILES_CHANGED)
 		return NULL;
 	if (was->size != is->size)
@@ -211,7 +216,7 @@ struct file *kckpt_path_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, u3
 
 	if (err)
 		return ERR_PTR(err);
-	file = kckpt_should_fail() ? ERR_PTR(-EMFILE) : filp_open(name, open_flags | O_NOFOLLOW, 0);
+	file = kckpt_should_fail() ? ERR_PTR(-EMFILE) : filp_open(name, open_flags | O_NOFOLLOW | O_NOCTTY, 0);
 	if (IS_ERR(file)) {
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "%s", name);
 		goto free_name;

@@ -17,7 +17,7 @@
  * system that are open for writing, except below /proc/sys; another proc than that of the caller's pid namespace;
  * other namespaces than the caller's.
  * Not saved: what poll() or an ioctl() remember in an open file, such as a change of mounts that nobody has asked for
- * yet.
+ * yet; that a file on mounts or the net was opened in another namespace than its process has by now.
  */
 #include <linux/cred.h>
 #include <linux/fcntl.h>
@@ -223,6 +223,21 @@ static bool procfs_mm_is_left(const struct file *file, struct task_struct *task)
 	return mm != its && (its || atomic_read(&mm->mm_users));
 }
 
+/* Its number must be free for a moment, and is not if a task or group of the job has it by now. */
+static void procfs_check_free(struct kckpt_ctx *ctx, struct kckpt_object *obj, pid_t nr)
+{
+	struct pid *pid;
+	bool used;
+
+	rcu_read_lock();
+	pid = find_pid_ns(nr, ctx->pidns);
+	used = pid && (kckpt_id_of(ctx, KCKPT_F_group, pid) ||
+		       kckpt_id_of(ctx, KCKPT_F_task, pid_task(pid, PIDTYPE_PID)));
+	rcu_read_unlock();
+	if (used)
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "pid %d has ended, and its number is used by the job", nr);
+}
+
 static int procfs_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	const struct path *path = kckpt_file_path(obj->file);
@@ -235,8 +250,10 @@ static int procfs_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_NAMESPACE, 0, "%pd3 of another pid namespace", path->dentry);
 		return 0;
 	}
-	if (procfs_has_ended(path->dentry))
+	if (procfs_has_ended(path->dentry)) {
+		procfs_check_free(ctx, obj, pid);
 		return 0;
+	}
 	rcu_read_lock();
 	task = get_pid_task(find_pid_ns(pid, ctx->pidns), PIDTYPE_PID);
 	rcu_read_unlock();
@@ -327,9 +344,8 @@ static int procfs_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if ((rec.task && !kckpt_ref(ctx, obj, rec.task, KCKPT_F_task)) ||
 	    (rec.cred && !kckpt_ref(ctx, obj, rec.cred, KCKPT_F_cred)))
 		err = -EBADMSG;
-	else if ((rec.task && rec.ended) || rec.ended > PID_MAX_LIMIT || rec.reserved ||
-		 (!rec.cred && obj->value & (KCKPT_FILE_READ | KCKPT_FILE_WRITE)))
-		err = kckpt_bad_image(ctx, obj, "a file of proc that nobody has opened");
+	else if ((rec.task && rec.ended) || rec.ended > PID_MAX_LIMIT || rec.reserved)
+		err = kckpt_bad_image(ctx, obj, "file of proc");
 	else
 		procfs_check_path(ctx, obj, &rec, name);
 	kfree(name);
@@ -357,6 +373,9 @@ static bool procfs_agrees(struct kckpt_ctx *ctx, const struct kckpt_procfs_rec *
 	const struct kckpt_object *task = kckpt_objtab_get(&ctx->objs, rec->task);
 	const struct dentry *dentry = file->f_path.dentry;
 
+	/* In our pid namespace a number of the image is a process of the job; in another one, anybody. */
+	if (procfs_pid(dentry) && proc_pid_ns(dentry->d_sb) != ctx->pidns)
+		return false;
 	return procfs_claims(file) && procfs_pid(dentry) == (task ? task->where.pid : rec->ended) &&
 	       (!rec->ended || procfs_can_stand_in(file)) &&
 	       !((d_inode(dentry)->i_mode ^ rec->mode) & S_IFMT);
@@ -372,7 +391,11 @@ static struct file *procfs_open_rec(struct kckpt_ctx *ctx, struct kckpt_object *
 	if (IS_ERR(cred))
 		return ERR_CAST(cred);
 	/* To namespaces only a link leads. */
-	file = procfs_open_as(name, open_flags | (S_ISLNK(rec->mode) ? O_NOFOLLOW : 0), cred, rec->task || rec->ended);
+	if (S_ISLNK(rec->mode))
+		open_flags |= O_NOFOLLOW;
+	/* Whatever the path leads to: it is neither waited for, nor becomes a terminal. obj_file.c sets the flags. */
+	open_flags |= O_NOCTTY | O_NONBLOCK;
+	file = procfs_open_as(name, open_flags, cred, rec->task || rec->ended);
 	put_cred(cred);
 	if (IS_ERR(file)) {
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "%s", name);
@@ -407,8 +430,12 @@ static struct file *procfs_open(struct kckpt_ctx *ctx, struct kckpt_object *obj,
 
 	if (err)
 		return ERR_PTR(err);
-	file = rec.ended ? procfs_open_ended(ctx, obj, name, &rec, file_rec->open_flags) :
-			   procfs_open_rec(ctx, obj, name, &rec, file_rec->open_flags);
+	if (!rec.cred && !(file_rec->open_flags & O_PATH))
+		file = ERR_PTR(kckpt_bad_image(ctx, obj, "a file of proc that nobody has opened"));
+	else if (rec.ended)
+		file = procfs_open_ended(ctx, obj, name, &rec, file_rec->open_flags);
+	else
+		file = procfs_open_rec(ctx, obj, name, &rec, file_rec->open_flags);
 	/* The next read finds its place. To seek would read now, when there is not all to read yet. */
 	if (!IS_ERR(file))
 		file->f_pos = file_rec->pos;

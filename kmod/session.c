@@ -160,6 +160,8 @@ static void session_rollback(struct kckpt_session *session)
 	/* A page that we hold would be copied when the job writes to it. */
 	kckpt_share_end(session->ctx.share);
 	session->ctx.share = NULL;
+	if (session->save)
+		kckpt_batch_put(&session->save->batch);
 	kckpt_freezer_unlist(&session->ctx);
 	kckpt_freezer_drop(&session->freezer);
 	kckpt_event_thawed(session);

@@ -398,6 +398,29 @@ static void touch_data(void)
 	close(fd);
 }
 
+/* Of the same size and age, but another's. */
+static void give_data_away(void)
+{
+	struct timespec times[2] = {};
+	struct stat st;
+
+	ASSERT_TRUE(!stat(test_path("data"), &st) && !chown(test_path("data"), 1234, 0));
+	times[0] = st.st_atim;
+	times[1] = st.st_mtim;
+	ASSERT_TRUE(!utimensat(AT_FDCWD, test_path("data"), times, 0));
+}
+
+TEST(files_of_another_owner)
+{
+	struct job_options options = { .between = give_data_away };
+
+	EXPECT_RESTORE_REFUSED(KCKPT_E_FILE_CHANGED, reads_file, &options);
+	remove_data();
+	options.restore_args[0] = "--files";
+	options.restore_args[1] = "changed";
+	EXPECT_RESTORE_REFUSED(KCKPT_E_FILE_CHANGED, writes_file, &options);
+}
+
 /* Of the same size and age, but another file. */
 static void exchange_data(void)
 {

@@ -941,6 +941,18 @@ TEST_PLACES(folder_is_gone_at_restore,
 	    options.between = remove_folder;
 	    EXPECT_EQ(0, roundtrip_with(in_folder, &options)))
 
+/* Who owns the folder would have us make files elsewhere. */
+static void redirect_folder(void)
+{
+	remove_folder();
+	ASSERT_TRUE(!mkdir(at("elsewhere"), 0755) && !symlink(at("elsewhere"), at("folder")));
+}
+
+TEST_PLACES(folder_leads_elsewhere_at_restore,
+	    struct job_options options = capture;
+	    options.between = redirect_folder;
+	    EXPECT_RESTORE_REFUSED(KCKPT_E_FILE_MISSING, in_folder, &options))
+
 /* The name is taken when the file is wanted back. */
 static void take_name(void)
 {

@@ -525,8 +525,20 @@ static int of_ended_thread(void)
 	return 0;
 }
 
+/* Its number is that of the group that it has left behind. */
+static int of_ended_leader(void)
+{
+	pid_t pid = child(), other = child();
+
+	JOB_SETUP(!setpgid(pid, pid) && !setpgid(other, pid) && !chdir(format("/proc/%d", pid)) && end(pid));
+	job_roundtrip();
+	JOB_CHECK(end(other));
+	return 0;
+}
+
 TEST(procfs_of_ended_ones_is_refused)
 {
+	EXPECT_REFUSED(KCKPT_E_FILE_STATE, of_ended_leader);
 	EXPECT_REFUSED(KCKPT_E_FILE_STATE, of_ended_memory);
 	EXPECT_REFUSED(KCKPT_E_FILE_STATE, of_ended_thread);
 }
@@ -613,6 +625,33 @@ TEST(procfs_other_namespace_is_refused)
 	ASSERT_TRUE(!setns(ours, CLONE_NEWUTS));
 	EXPECT_REFUSED_WITH(KCKPT_E_FILE_KIND, holds_namespace,
 			    &((struct job_options){ .fds = { { other, 9 } }, .nr_fds = 1 }));
+}
+
+static int holds_own_stat(void)
+{
+	JOB_SETUP(open(format("/proc/%d/stat", getpid()), O_RDONLY) >= 0);
+	job_roundtrip();
+	return 0;
+}
+
+/* There the job has its numbers, but this proc tells of others. */
+TEST(procfs_of_another_pid_namespace_is_refused_at_restore)
+{
+	struct tool_result result;
+	struct job job;
+
+	job_start(&job, holds_own_stat, NULL);
+	ASSERT_EQ(JOB_WAITS, job_wait(&job));
+	ASSERT_EQ(0, job_dump(&job).status);
+	job_notes()[1] = job.pid;
+	take_number();
+	ASSERT_EQ(0, unshare(CLONE_NEWPID));
+	result = job_restore(&job);
+	result.text = read_file(test_path("tool.1")) ?: "";	/* it was process 1 there */
+	if (!EXPECT_EQ(1, result.status) || !EXPECT_TRUE(tool_said(&result, "FILE_CHANGED")))
+		test_say("%s", result.text);
+	kill(taken, SIGKILL);
+	EXPECT_TRUE(cgroup_is_empty(job.cgroup));
 }
 
 static void unmount(void)
