@@ -22,6 +22,8 @@ BOOT_OPTIONS = [
     'sysctl.kernel.hung_task_timeout_secs=180',
     # The kernel would compare one emulated clock with another and blame the better one.
     'tsc=reliable',
+    # It would count interrupts for 10 ticks, in which a busy host may give the CPU no time at all, and panic.
+    'no_timer_check',
 ]
 
 
