@@ -253,7 +253,15 @@ static void crew_enlist(struct kckpt_session *session, struct kckpt_object *proc
 	spin_unlock(&crew->lock);
 }
 
-/* The folder of its cgroup, at a descriptor of the creator for as long as it takes. */
+/* Is it born in its cgroup, as the one of its creator? To be cloned into one takes a lock of the whole hierarchy. */
+static bool crew_inherits_cgroup(struct kckpt_ctx *ctx, const struct kckpt_object *process, u64 cgroup)
+{
+	struct kckpt_process_rec creator;
+
+	return process->creator && !kckpt_process_rec(ctx, process->creator, &creator) && creator.cgroup == cgroup;
+}
+
+/* The folder of its cgroup, at a descriptor of the creator for as long as it takes. -ENOENT: there is no need. */
 static int crew_open_cgroup(struct kckpt_session *session, struct kckpt_object *process)
 {
 	struct kckpt_ctx *ctx = &session->ctx;
@@ -264,8 +272,9 @@ static int crew_open_cgroup(struct kckpt_session *session, struct kckpt_object *
 	if (fd)
 		return fd;
 	cgroup = kckpt_objtab_get(&ctx->objs, rec.cgroup);
-	if (!cgroup)
-		return -ENOENT;		/* a zombie's may be gone */
+	/* A zombie's may be gone. */
+	if (!cgroup || crew_inherits_cgroup(ctx, process, rec.cgroup))
+		return -ENOENT;
 	fd = kckpt_should_fail() ? -EMFILE : get_unused_fd_flags(O_CLOEXEC);
 	if (fd < 0)
 		return kckpt_fail(ctx, process, KCKPT_E_CREATE, fd, "descriptor");

@@ -11,6 +11,7 @@
  */
 #include <linux/hugetlb.h>
 #include <linux/ksm.h>
+#include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/prctl.h>
@@ -534,31 +535,42 @@ static int mm_map_one(struct kckpt_ctx *ctx, struct kckpt_object *obj, const str
 	return err ? kckpt_fail(ctx, obj, KCKPT_E_VMA_MAP, err, "0x%llx-0x%llx", vma->start, vma->end) : 0;
 }
 
-/* Under make_lock: a seal is there or not for all who map the file at that time. */
-static int mm_map_file(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma)
-{
-	struct kckpt_object *file = kckpt_objtab_get(&ctx->objs, vma->file);
-	int err = kckpt_make(ctx, file);
-
-	if (err)
-		return err;
-	if (vma->vma_flags & KCKPT_VMA_SEALED)
-		kckpt_shmem_seal_begin(file->made);
-	err = mm_map_one(ctx, obj, vma, file->made);
-	if (vma->vma_flags & KCKPT_VMA_SEALED)
-		kckpt_shmem_seal_end(file->made);
-	return err;
-}
-
-/* Address spaces are made side by side, files one at a time. */
-static int mm_map_area(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma)
+static int mm_make_file(struct kckpt_ctx *ctx, struct kckpt_object *file)
 {
 	int err;
 
-	if (!vma->file)
-		return mm_map_one(ctx, obj, vma, NULL);
 	mutex_lock(&ctx->objs.make_lock);
-	err = mm_map_file(ctx, obj, vma);
+	err = kckpt_make(ctx, file);
+	mutex_unlock(&ctx->objs.make_lock);
+	return err;
+}
+
+/* Under make_lock: a seal is there or not for all who map the file at that time. */
+static int mm_map_sealed(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma,
+			 struct file *file)
+{
+	int err;
+
+	if (vma->vma_flags & KCKPT_VMA_SEALED)
+		kckpt_shmem_seal_begin(file);
+	err = mm_map_one(ctx, obj, vma, file);
+	if (vma->vma_flags & KCKPT_VMA_SEALED)
+		kckpt_shmem_seal_end(file);
+	return err;
+}
+
+/* Files are made one at a time, address spaces side by side, but for what could be sealed. */
+static int mm_map_area(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma)
+{
+	struct kckpt_object *file = kckpt_objtab_get(&ctx->objs, vma->file);
+	int err = file ? mm_make_file(ctx, file) : 0;
+
+	if (err)
+		return err;
+	if (!file || file_inode(file->made)->i_sb->s_magic != TMPFS_MAGIC)
+		return mm_map_one(ctx, obj, vma, file ? file->made : NULL);
+	mutex_lock(&ctx->objs.make_lock);
+	err = mm_map_sealed(ctx, obj, vma, file->made);
 	mutex_unlock(&ctx->objs.make_lock);
 	return err;
 }
@@ -581,16 +593,6 @@ static int mm_map_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		cond_resched();
 	}
 	return 0;
-}
-
-static int mm_make_file(struct kckpt_ctx *ctx, struct kckpt_object *file)
-{
-	int err;
-
-	mutex_lock(&ctx->objs.make_lock);
-	err = kckpt_make(ctx, file);
-	mutex_unlock(&ctx->objs.make_lock);
-	return err;
 }
 
 static int mm_set_exe(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_mm_rec *rec)
