@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 
-AREA = ' ' * 8      # how "kckpt show" begins the lines of memory areas, of which there are many
+AREA = ' ' * 4      # how "kckpt show" begins the lines of memory areas, of which there are many
 PATIENCE = 600      # seconds until something that does not happen is a failure
 
 
