@@ -283,6 +283,7 @@ static const struct file_operations chardev_fops = {
 	.read_iter	= chardev_read,
 	.write_iter	= chardev_write,
 	.splice_read	= kckpt_splice_read,
+	.splice_write	= iter_file_splice_write,	/* sendfile() of an image, without a copy */
 	.poll		= chardev_poll,
 	.unlocked_ioctl	= chardev_ioctl,
 	.llseek		= noop_llseek,

@@ -92,19 +92,18 @@ static int crew_arrive(struct kckpt_crew *crew, enum kckpt_stage next)
 
 void kckpt_crew_made(struct kckpt_crew *crew, struct kckpt_object *obj)
 {
-	smp_store_release(&obj->state, KCKPT_OBJ_MADE);	/* its value, too: pairs with kckpt_crew_wait_made() */
+	smp_store_release(&obj->state, KCKPT_OBJ_MADE);	/* what was made of it, too: pairs with kckpt_is_made() */
 	wake_up_all(&crew->makings);
-}
-
-static bool crew_has_made(struct kckpt_object *obj)
-{
-	return smp_load_acquire(&obj->state) == KCKPT_OBJ_MADE;	/* pairs with kckpt_crew_made() */
+	/* Either we see that the caller waits for it, or the caller that it is made. */
+	smp_mb();	/* pairs with crew_wait() */
+	if (READ_ONCE(crew->awaited) == obj)
+		wake_up_all(&crew->arrivals);
 }
 
 int kckpt_crew_wait_made(struct kckpt_crew *crew, struct kckpt_object *obj)
 {
 	int err = kckpt_should_fail() ? -EINTR :
-		  wait_event_killable(crew->makings, crew_has_made(obj) || READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD);
+		  wait_event_killable(crew->makings, kckpt_is_made(obj) || READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD);
 
 	return err ?: READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD ? -EINTR : 0;
 }
@@ -328,14 +327,15 @@ int kckpt_crew_clone_process(struct kckpt_session *session, struct kckpt_object 
 
 /* ---- in the context of the session's caller ---- */
 
-static bool crew_arrived(struct kckpt_crew *crew)
+/* All are, or @obj is made, which may be NULL, or that will never be. */
+static bool crew_arrived(struct kckpt_crew *crew, struct kckpt_object *obj)
 {
 	bool there;
 
 	spin_lock(&crew->lock);
 	there = crew->stage == KCKPT_STAGE_DEAD || crew->arrived == crew->expected;
 	spin_unlock(&crew->lock);
-	return there;
+	return there || (obj && kckpt_is_made(obj));
 }
 
 /* Who failed has said why, unless it was killed. */
@@ -365,16 +365,18 @@ static bool crew_doomed(struct kckpt_session *session)
 	return doomed;
 }
 
-/* All at the end of the stage, or the reason why not. @timeout_ms: 0 leaves that to the watchdog. */
-static int crew_wait(struct kckpt_session *session, u32 timeout_ms)
+/* All at the end of the stage, or @obj made, or the reason why not. @timeout_ms: 0 leaves that to the watchdog. */
+static int crew_wait(struct kckpt_session *session, struct kckpt_object *obj, u32 timeout_ms)
 {
 	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
 	struct kckpt_crew *crew = &session->crew;
 	long left;
 
+	WRITE_ONCE(crew->awaited, obj);
+	smp_mb();	/* pairs with kckpt_crew_made() */
 	do {
 		left = kckpt_should_fail() ? -EINTR :
-		       wait_event_killable_timeout(crew->arrivals, crew_arrived(crew), HZ / 10);
+		       wait_event_killable_timeout(crew->arrivals, crew_arrived(crew, obj), HZ / 10);
 	} while (!left && !crew_doomed(session) && !(timeout_ms && time_after(jiffies, end)));
 
 	if (left < 0)
@@ -385,6 +387,13 @@ static int crew_wait(struct kckpt_session *session, u32 timeout_ms)
 		return kckpt_fail(&session->ctx, NULL, KCKPT_E_CREATE, -ETIMEDOUT,
 				  "the tasks were killed from outside, or did not come far enough in time");
 	return 0;
+}
+
+int kckpt_crew_wait_built(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct kckpt_session *session = container_of(ctx, struct kckpt_session, ctx);
+
+	return session->crew.started ? crew_wait(session, obj, 0) : 0;
 }
 
 /* The descriptor named the cgroup twice, to us and to clone: was it the same? */
@@ -429,12 +438,11 @@ int kckpt_crew_start(struct kckpt_session *session, u64 *create_ns)
 	crew->started = true;
 	spin_unlock(&crew->lock);
 	err = crew_create_roots(session) ?:
-	      crew_wait(session, 0) ?:
+	      crew_wait(session, NULL, 0) ?:
 	      crew_check_place(session) ?:
 	      kckpt_process_link(&session->ctx);
-	if (!err)
-		err = crew_set_stage(crew, KCKPT_STAGE_BUILD) ? crew_wait(session, 0) :
-									  crew_why_dead(session);
+	if (!err && !crew_set_stage(crew, KCKPT_STAGE_BUILD))
+		err = crew_why_dead(session);
 	*create_ns = ktime_to_ns(ktime_sub(ktime_get(), start));
 	return err;
 }
@@ -484,7 +492,7 @@ int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 
 	if (!crew_set_stage(crew, KCKPT_STAGE_FINISH))
 		return crew_why_dead(session);
-	err = crew_wait(session, timeout_ms);
+	err = crew_wait(session, NULL, timeout_ms);
 	if (err)
 		return err;
 	kckpt_mm_seal(&session->ctx);

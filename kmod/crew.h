@@ -27,9 +27,10 @@ enum kckpt_stage {
 struct kckpt_crew {
 	spinlock_t lock;		/* stage and counts, and who is there: kckpt_object.made of processes */
 	/* Apart, since of thousands of threads most wait for a stage while others come to its end or make something. */
-	wait_queue_head_t arrivals;	/* the caller: for all to be at the end of the stage */
+	wait_queue_head_t arrivals;	/* the caller: for all to be at the end of the stage, or for `awaited` */
 	wait_queue_head_t stages;	/* threads: for the next stage */
 	wait_queue_head_t makings;	/* threads: for what another one makes */
+	const struct kckpt_object *awaited;
 	enum kckpt_stage stage;
 	bool started;			/* the objects are complete, and made of processes is ours */
 	u32 expected, arrived;		/* threads; arrived at the end of the current stage */
@@ -48,8 +49,8 @@ struct kckpt_thread {
 void kckpt_crew_init(struct kckpt_crew *crew);
 
 /*
- * kckpt_crew_start() - create the roots, and they the others; wait until all threads have built themselves. On failure
- * all are gone and reaped.
+ * kckpt_crew_start() - create the roots, and they the others; wait until all threads are there. They go on to build
+ * themselves.
  */
 int kckpt_crew_start(struct kckpt_session *session, u64 *create_ns);
 
@@ -65,6 +66,13 @@ int kckpt_crew_clone_process(struct kckpt_session *session, struct kckpt_object 
 /* kckpt_crew_made() - @obj, which only its creator makes, is complete; kckpt_crew_wait_made() - others need it. */
 void kckpt_crew_made(struct kckpt_crew *crew, struct kckpt_object *obj);
 int kckpt_crew_wait_made(struct kckpt_crew *crew, struct kckpt_object *obj);
+
+/*
+ * kckpt_crew_wait_built() - in the context of the session's caller: until @obj is made, or all threads have built
+ * themselves and it never will be. NULL: until they have. Nothing to wait for in a dry run. The error of a thread that
+ * failed is returned here.
+ */
+int kckpt_crew_wait_built(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 
 /* kckpt_crew_finish() - let them finish, freeze the cgroup, let them go into the freezer. */
 int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms);

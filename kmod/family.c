@@ -4,6 +4,7 @@
 #include <linux/fs_struct.h>
 #include <linux/sched.h>
 
+#include "crew.h"
 #include "family.h"
 #include "fault.h"
 #include "ksym.h"
@@ -125,7 +126,7 @@ const struct kckpt_rec *kckpt_rec_next(const struct kckpt_object *obj, u16 kind,
 	for (; pos != head; pos = pos->next) {
 		const struct kckpt_rec *rec = list_entry(pos, struct kckpt_rec, node);
 
-		if (rec->kind == kind)
+		if (rec->head.kind == kind)
 			return rec;
 	}
 	return NULL;
@@ -134,16 +135,16 @@ const struct kckpt_rec *kckpt_rec_next(const struct kckpt_object *obj, u16 kind,
 int kckpt_rec_get(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const struct kckpt_rec *rec, void *dst,
 		  size_t size, const u32 *tail_nr, u32 tail_unit, const void **tail)
 {
-	size_t fields = rec->size;
+	size_t fields = rec->head.size;
 	u64 tail_len;
 
 	memset(dst, 0, size);
-	memcpy(dst, rec->data, min_t(size_t, size, rec->size));
+	memcpy(dst, rec->data, min_t(size_t, size, rec->head.size));
 	if (tail_nr) {
 		tail_len = (u64)*tail_nr * tail_unit;
 		if (tail_len > fields || (const u8 *)(tail_nr + 1) - (u8 *)dst > fields - tail_len)
 			return kckpt_bad_image(ctx, obj, "record %u.%u: tail of %llu bytes", obj->family,
-					       rec->kind, tail_len);
+					       rec->head.kind, tail_len);
 		fields -= tail_len;
 		*tail = rec->data + fields;
 	}
@@ -151,7 +152,7 @@ int kckpt_rec_get(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const s
 		memset(dst + fields, 0, size - fields);
 	else if (memchr_inv(rec->data + size, 0, fields - size))
 		return kckpt_fail(ctx, obj, KCKPT_E_IMAGE_NEWER, 0, "record %u.%u has unknown fields",
-				  obj->family, rec->kind);
+				  obj->family, rec->head.kind);
 	return 0;
 }
 
@@ -203,7 +204,33 @@ int kckpt_make(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	obj->state = KCKPT_OBJ_MAKING;
 	err = kckpt_family(obj->family)->restore(ctx, obj);
 	if (!err)
-		obj->state = KCKPT_OBJ_MADE;
+		kckpt_crew_made(ctx->crew, obj);
+	return err;
+}
+
+int kckpt_make_shared(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	int err;
+
+	if (kckpt_is_made(obj))
+		return 0;
+	mutex_lock(&ctx->objs.make_lock);
+	err = kckpt_make(ctx, obj);
+	mutex_unlock(&ctx->objs.make_lock);
+	return err;
+}
+
+int kckpt_make_own(struct kckpt_ctx *ctx, const struct kckpt_object *creator, u64 id)
+{
+	struct kckpt_object *obj = kckpt_objtab_get(&ctx->objs, id);
+	int err;
+
+	if (!obj || obj->creator != creator || kckpt_is_made(obj))
+		return 0;
+	kckpt_progress(ctx);
+	err = kckpt_family(obj->family)->restore(ctx, obj);
+	if (!err)
+		kckpt_crew_made(ctx->crew, obj);
 	return err;
 }
 

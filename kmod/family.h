@@ -156,8 +156,15 @@ char *kckpt_rec_path(struct kckpt_ctx *ctx, const struct kckpt_object *obj, cons
 /* kckpt_ref() - the object that a record refers to; reports and returns NULL if it is not one of @family. */
 struct kckpt_object *kckpt_ref(struct kckpt_ctx *ctx, const struct kckpt_object *from, u64 id, u32 family);
 
-/* kckpt_make() - restore @obj if nobody has yet; under objs.make_lock. */
+/*
+ * kckpt_make_shared() - restore @obj, which any task may need, if nobody has yet. kckpt_make() - the same under
+ * objs.make_lock, by others that are made under it.
+ */
+int kckpt_make_shared(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 int kckpt_make(struct kckpt_ctx *ctx, struct kckpt_object *obj);
+
+/* kckpt_make_own() - restore object @id if @creator is who makes it, and has not yet; 0 is no object. */
+int kckpt_make_own(struct kckpt_ctx *ctx, const struct kckpt_object *creator, u64 id);
 
 /*
  * kckpt_path() - @path as the job sees it, in @buf of PATH_MAX bytes. Reports a blocker and returns NULL if it

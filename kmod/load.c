@@ -8,6 +8,7 @@
 #include <linux/sched/signal.h>
 #include <linux/swap.h>
 
+#include "crew.h"
 #include "family.h"
 #include "fault.h"
 #include "load.h"
@@ -38,13 +39,21 @@ static void load_unpin(struct kckpt_load *load)
 	load->nr_pinned = load->pin_at = load->byte_at = 0;
 }
 
+/* Those of objects stay with them. */
+static void load_drop_record(struct kckpt_load *load)
+{
+	if (load->rec && load->rec->head.family == KCKPT_F_stream)
+		kvfree(load->rec);
+	load->rec = NULL;
+}
+
 void kckpt_load_free(struct kckpt_load *load)
 {
 	if (!load)
 		return;
 	load_unpin(load);
 	kckpt_digest_free(&load->digest);
-	kvfree(load->rec);
+	load_drop_record(load);
 	kvfree(load->scratch);
 	kckpt_share_rows_free(&load->shares);
 	kvfree(load);
@@ -172,11 +181,32 @@ static int load_apply_shares(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	return kckpt_share_apply(ctx, obj, &load->shares);
 }
 
+/* Room for a record, whose header is known. */
+static int load_alloc_record(struct kckpt_ctx *ctx, struct kckpt_load *load)
+{
+	size_t size = sizeof(*load->rec) + ALIGN(load->head.size, 8);
+
+	if (load->head.family == KCKPT_F_stream) {
+		load->rec = kckpt_alloc(size);
+	} else {
+		if (load->records_done || !load->head.size)
+			return load_bad(ctx, load, "order of records");
+		ctx->objs.rec_bytes += size;
+		if (ctx->objs.rec_bytes > LOAD_MAX_RECORDS)
+			return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_LIMIT, 0, "records of more than %llu bytes",
+					  LOAD_MAX_RECORDS);
+		load->rec = kckpt_recbuf_reserve(&ctx->records, size);
+	}
+	if (!load->rec)
+		return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "record of %zu bytes", size);
+	load->rec->head = load->head;
+	return 0;
+}
+
 /* A record's header was read: make room for the payload. */
 static int load_record(struct kckpt_ctx *ctx, struct kckpt_load *load)
 {
 	const struct kckpt_record *head = &load->head;
-	size_t size = ALIGN(head->size, 8);
 	bool has_object = head->family != KCKPT_F_stream || head->kind == KCKPT_K_pages ||
 			  head->kind == KCKPT_K_shares;
 	int err = 0;
@@ -190,24 +220,10 @@ static int load_record(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	if (!kind_known(head->family, head->kind))
 		return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_NEWER, 0, "record %u.%u before byte %llu is unknown",
 				  head->family, head->kind, load->digest.at);
-	load->have = 0;
 	load->phase = KCKPT_LOAD_PAYLOAD;
-	if (head->family == KCKPT_F_stream) {
+	if (head->family == KCKPT_F_stream)
 		err = load_stream_record(ctx, load);
-		if (err || load->phase == KCKPT_LOAD_SKIP)
-			return err;
-	} else {
-		if (load->records_done || !head->size)
-			return load_bad(ctx, load, "order of records");
-		ctx->objs.rec_bytes += size + sizeof(struct kckpt_rec);
-		if (ctx->objs.rec_bytes > LOAD_MAX_RECORDS)
-			return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_LIMIT, 0, "records of more than %llu bytes",
-					  LOAD_MAX_RECORDS);
-	}
-	load->rec = kckpt_alloc(sizeof(*load->rec) + size);
-	if (!load->rec)
-		return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "record of %zu bytes", size);
-	return 0;
+	return err || load->phase == KCKPT_LOAD_SKIP ? err : load_alloc_record(ctx, load);
 }
 
 static int load_end(struct kckpt_ctx *ctx, struct kckpt_load *load, u64 digest)
@@ -274,12 +290,16 @@ static int load_batch(struct kckpt_ctx *ctx, struct kckpt_load *load)
 {
 	const struct kckpt_pages_rec *rec = (void *)load->rec->data;
 	u64 nr_data = 0, nr_all = 0;
+	int err;
 	u32 i;
 
 	load->target = kckpt_objtab_get(&ctx->objs, load->head.object);
 	if (!load->target || !kckpt_family(load->target->family)->pages_pin ||
 	    load->head.size != sizeof(*rec) + (u64)rec->nr_runs * sizeof(*load->runs))
 		return load_bad(ctx, load, "page batch");
+	err = kckpt_crew_wait_built(ctx, load->target);
+	if (err)
+		return err;
 	load->target->seen = 1;
 	load->runs = (void *)(rec + 1);
 	load->nr_runs = rec->nr_runs;
@@ -395,12 +415,11 @@ static ssize_t load_skip(struct kckpt_ctx *ctx, struct kckpt_load *load, struct 
 static int load_payload_done(struct kckpt_ctx *ctx, struct kckpt_load *load)
 {
 	struct kckpt_rec *rec = load->rec;
+	u32 size = rec->head.size;
 	struct kckpt_object *obj;
 	int err;
 
-	rec->kind = load->head.kind;
-	rec->size = load->head.size;
-	if (memchr_inv(rec->data + rec->size, 0, ALIGN(rec->size, 8) - rec->size))
+	if (memchr_inv(rec->data + size, 0, ALIGN(size, 8) - size))
 		return load_bad(ctx, load, "padding of a record");
 	load->phase = KCKPT_LOAD_RECORD;
 	load->have = 0;
@@ -414,7 +433,7 @@ static int load_payload_done(struct kckpt_ctx *ctx, struct kckpt_load *load)
 		load->nr_records++;
 		return 0;
 	}
-	switch (rec->kind) {
+	switch (rec->head.kind) {
 	case KCKPT_K_end:
 		err = load_end(ctx, load, load->before);
 		break;
@@ -430,8 +449,7 @@ static int load_payload_done(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	default:
 		return load_batch(ctx, load);	/* the runs stay in load->rec until the pages are in */
 	}
-	kvfree(rec);
-	load->rec = NULL;
+	load_drop_record(load);
 	return err;
 }
 
@@ -464,31 +482,37 @@ static int load_step_record(struct kckpt_ctx *ctx, struct kckpt_load *load, stru
 
 	if (ret <= 0)
 		return ret;
-	ret = 0;
-	if (load->head.family == KCKPT_F_stream) {
-		/* The end record and the trailer tell the digest of all before themselves. */
-		load->before = kckpt_digest_root(&load->digest);
-		if (load->head.kind == KCKPT_K_digests)
-			ret = kckpt_digest_end(&load->digest);
-	}
+	if (load->head.family != KCKPT_F_stream)
+		return load_record(ctx, load);
+	/* The end record and the trailer tell the digest of all before themselves. */
+	load->before = kckpt_digest_root(&load->digest);
+	ret = load->head.kind == KCKPT_K_digests ? kckpt_digest_end(&load->digest) : 0;
 	return ret ?: kckpt_digest_add(&load->digest, &load->head, sizeof(load->head), false) ?:
 	       load_record(ctx, load);
 }
 
+/* How much of the record being read is in the digests before all of it is. */
+static u32 load_digested(const struct kckpt_load *load)
+{
+	return load->phase == KCKPT_LOAD_PAYLOAD && load->head.family == KCKPT_F_stream ? sizeof(load->head) : 0;
+}
+
 static int load_step_payload(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from)
 {
-	size_t size = ALIGN(load->head.size, 8);
-	int ret = load_collect(ctx, load, load->rec->data, size, from);
+	struct kckpt_record *head = &load->rec->head;
+	size_t size = sizeof(*head) + ALIGN(head->size, 8);
+	u32 digested = load_digested(load);
+	int ret = load_collect(ctx, load, head, size, from);
 
 	if (ret <= 0)
 		return ret;
-	return kckpt_digest_add(&load->digest, load->rec->data, size, false) ?: load_payload_done(ctx, load);
+	return kckpt_digest_add(&load->digest, (u8 *)head + digested, size - digested, false) ?:
+	       load_payload_done(ctx, load);
 }
 
 static void load_batch_done(struct kckpt_load *load)
 {
-	kvfree(load->rec);
-	load->rec = NULL;
+	load_drop_record(load);
 	load->phase = KCKPT_LOAD_RECORD;
 }
 
@@ -581,10 +605,13 @@ static int load_pages_end(struct kckpt_ctx *ctx)
 
 int kckpt_load_complete(struct kckpt_ctx *ctx, struct kckpt_load *load)
 {
+	u64 at;
+
 	if (load->err)
 		return load->err;
 	if (load->phase == KCKPT_LOAD_DONE)
 		return load_pages_end(ctx);
-	return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_TRUNCATED, 0, "it ends after %llu bytes%s",
-			  load->digest.at + load->have, load->records_done ? "" : ", within the records");
+	at = load->digest.at + load->have - load_digested(load);
+	return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_TRUNCATED, 0, "it ends after %llu bytes%s", at,
+			  load->records_done ? "" : ", within the records");
 }

@@ -196,7 +196,7 @@ static int files_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 static int files_install(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_fd_rec *row)
 {
 	struct kckpt_object *file = kckpt_objtab_get(&ctx->objs, row->file);
-	int err = kckpt_make(ctx, file);
+	int err = kckpt_make_shared(ctx, file);
 
 	if (err)
 		return err;

@@ -208,7 +208,7 @@ static int fs_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 static int fs_open_by_file(struct kckpt_ctx *ctx, u64 id, struct path *pwd)
 {
 	struct kckpt_object *obj = kckpt_objtab_get(&ctx->objs, id);
-	int err = kckpt_make(ctx, obj);
+	int err = kckpt_make_shared(ctx, obj);
 
 	if (err)
 		return err;

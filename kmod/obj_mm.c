@@ -535,16 +535,6 @@ static int mm_map_one(struct kckpt_ctx *ctx, struct kckpt_object *obj, const str
 	return err ? kckpt_fail(ctx, obj, KCKPT_E_VMA_MAP, err, "0x%llx-0x%llx", vma->start, vma->end) : 0;
 }
 
-static int mm_make_file(struct kckpt_ctx *ctx, struct kckpt_object *file)
-{
-	int err;
-
-	mutex_lock(&ctx->objs.make_lock);
-	err = kckpt_make(ctx, file);
-	mutex_unlock(&ctx->objs.make_lock);
-	return err;
-}
-
 /* Under make_lock: a seal is there or not for all who map the file at that time. */
 static int mm_map_sealed(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma,
 			 struct file *file)
@@ -563,7 +553,7 @@ static int mm_map_sealed(struct kckpt_ctx *ctx, struct kckpt_object *obj, const 
 static int mm_map_area(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma)
 {
 	struct kckpt_object *file = kckpt_objtab_get(&ctx->objs, vma->file);
-	int err = file ? mm_make_file(ctx, file) : 0;
+	int err = file ? kckpt_make_shared(ctx, file) : 0;
 
 	if (err)
 		return err;
@@ -598,7 +588,7 @@ static int mm_map_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 static int mm_set_exe(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_mm_rec *rec)
 {
 	struct kckpt_object *exe = kckpt_objtab_get(&ctx->objs, rec->exe);
-	int err = mm_make_file(ctx, exe);
+	int err = kckpt_make_shared(ctx, exe);
 
 	if (err)
 		return err;

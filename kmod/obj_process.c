@@ -205,21 +205,14 @@ static int process_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 static int process_put_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *leader)
 {
-	struct rlimit limit;
-	u32 i;
-	int err = 0;
+	struct rlimit limits[RLIM_NLIMITS];
+	struct kckpt_limits_rec rec = { .nr_values = 2 * RLIM_NLIMITS };
 
-	for (i = 0; i < RLIM_NLIMITS && !err; i++) {
-		struct kckpt_limit_rec rec = { .resource = i };
-
-		task_lock(leader);
-		limit = leader->signal->rlim[i];
-		task_unlock(leader);
-		rec.cur = limit.rlim_cur;
-		rec.max = limit.rlim_max;
-		err = kckpt_put(ctx, obj, KCKPT_K_limit, &rec, sizeof(rec), NULL, 0);
-	}
-	return err;
+	BUILD_BUG_ON(sizeof(limits) != 2 * RLIM_NLIMITS * sizeof(u64));
+	task_lock(leader);
+	memcpy(limits, leader->signal->rlim, sizeof(limits));
+	task_unlock(leader);
+	return kckpt_put(ctx, obj, KCKPT_K_limits, &rec, sizeof(rec), limits, sizeof(limits));
 }
 
 static u32 process_flags(const struct task_struct *leader, bool ended)
@@ -291,20 +284,30 @@ struct kckpt_object *kckpt_process_leader(struct kckpt_ctx *ctx, struct kckpt_ob
 	return kckpt_process_rec(ctx, process, &rec) ? NULL : kckpt_ref(ctx, process, rec.leader, KCKPT_F_task);
 }
 
+/* Those of the image, by resource. A kernel may know more than the one of the dump: these stay as they are. */
+static int process_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct rlimit **limits, u32 *nr)
+{
+	struct kckpt_limits_rec rec;
+	const void *tail;
+	int err = kckpt_rec_only(ctx, obj, KCKPT_K_limits, &rec, sizeof(rec), &rec.nr_values, sizeof(u64), &tail);
+
+	if (!err && (rec.reserved || rec.nr_values % 2 || rec.nr_values > 2 * RLIM_NLIMITS))
+		err = kckpt_bad_image(ctx, obj, "limits");
+	*limits = tail;
+	*nr = rec.nr_values / 2;
+	return err;
+}
+
 static int process_check_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	const struct kckpt_rec *rec;
-	struct kckpt_limit_rec limit;
-	int err;
+	const struct rlimit *limits;
+	u32 nr, i;
+	int err = process_limits(ctx, obj, &limits, &nr);
 
-	kckpt_for_each_rec(rec, obj, KCKPT_K_limit) {
-		err = kckpt_rec_get(ctx, obj, rec, &limit, sizeof(limit), NULL, 0, NULL);
-		if (err)
-			return err;
-		if (limit.resource >= RLIM_NLIMITS || limit.cur > limit.max || limit.reserved)
-			return kckpt_bad_image(ctx, obj, "limit %u", limit.resource);
-	}
-	return 0;
+	for (i = 0; !err && i < nr; i++)
+		if (limits[i].rlim_cur > limits[i].rlim_max)
+			err = kckpt_bad_image(ctx, obj, "limit %u", i);
+	return err;
 }
 
 static bool process_refs_sane(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_process_rec *rec)
@@ -653,11 +656,22 @@ static int thread_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 	return current->files == current->group_leader->files ? 0 : kckpt_files_disown(ctx, thread->task);
 }
 
+/* Memory that nobody else has, and so nobody will be born into any more, is made while the tree still grows. */
+static int thread_begin_memory(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
+{
+	struct kckpt_object *process = process_of(ctx, thread->task);
+	struct kckpt_process_rec rec;
+
+	if (atomic_read(&current->mm->mm_users) > 1)
+		return 0;
+	return process ? kckpt_process_rec(ctx, process, &rec) ?: kckpt_make_own(ctx, process, rec.mm) : -EBADMSG;
+}
+
 int kckpt_thread_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
 	int err = thread_group_leader(current) ? process_begin(ctx, thread) : thread_begin(ctx, thread);
 
-	return err ?: thread_clone_children(thread);
+	return err ?: thread_clone_children(thread) ?: thread_begin_memory(ctx, thread);
 }
 
 int kckpt_process_link(struct kckpt_ctx *ctx)
@@ -681,20 +695,6 @@ int kckpt_process_link(struct kckpt_ctx *ctx)
 
 /* ---- restore: the rest ---- */
 
-/* Memory and handlers are made by the process that has them first; nobody else touches them meanwhile. */
-static int process_make(struct kckpt_ctx *ctx, struct kckpt_object *process, u64 id)
-{
-	struct kckpt_object *obj = kckpt_objtab_get(&ctx->objs, id);
-	int err;
-
-	if (!obj || obj->creator != process)
-		return 0;
-	err = kckpt_family(obj->family)->restore(ctx, obj);
-	if (!err)
-		kckpt_crew_made(ctx->crew, obj);
-	return err;
-}
-
 static int process_timers(struct kckpt_ctx *ctx, const struct kckpt_process_rec *rec,
 			  int (*verb)(struct kckpt_ctx *ctx, struct kckpt_object *obj))
 {
@@ -710,8 +710,8 @@ static int process_build(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 	if (!obj)
 		return -EBADMSG;
 	err = kckpt_process_rec(ctx, obj, &rec) ?:
-	      process_make(ctx, obj, rec.sighand) ?:
-	      process_make(ctx, obj, rec.mm);
+	      kckpt_make_own(ctx, obj, rec.sighand) ?:
+	      kckpt_make_own(ctx, obj, rec.mm);
 	if (err)
 		return err;
 	mm = kckpt_objtab_get(&ctx->objs, rec.mm);
@@ -797,22 +797,20 @@ bool kckpt_thread_exit_code(struct kckpt_ctx *ctx, struct kckpt_object *task, u3
 
 static int process_set_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *task)
 {
-	const struct kckpt_rec *rec;
-	struct kckpt_limit_rec limit;
-	int err;
+	const struct rlimit *limits;
+	struct rlimit want;
+	u32 nr, i;
+	int err = process_limits(ctx, obj, &limits, &nr);
 
-	kckpt_for_each_rec(rec, obj, KCKPT_K_limit) {
-		struct rlimit want;
-
-		err = kckpt_rec_get(ctx, obj, rec, &limit, sizeof(limit), NULL, 0, NULL);
+	for (i = 0; !err && i < nr; i++) {
+		if (!memcmp(&task->signal->rlim[i], &limits[i], sizeof(want)))
+			continue;
+		want = limits[i];
+		err = kckpt_should_fail() ? -EPERM : kcall(do_prlimit)(task, i, &want, NULL);
 		if (err)
-			return err;
-		want = (struct rlimit){ limit.cur, limit.max };
-		err = kckpt_should_fail() ? -EPERM : kcall(do_prlimit)(task, limit.resource, &want, NULL);
-		if (err)
-			return kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "limit %u", limit.resource);
+			return kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "limit %u", i);
 	}
-	return 0;
+	return err;
 }
 
 int kckpt_process_seal(struct kckpt_ctx *ctx)

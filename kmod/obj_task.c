@@ -490,19 +490,6 @@ int kckpt_task_plan(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return 0;
 }
 
-static int task_make(struct kckpt_ctx *ctx, struct kckpt_object *task, u64 id)
-{
-	struct kckpt_object *obj = kckpt_objtab_get(&ctx->objs, id);
-	int err = 0;
-
-	if (!obj || obj->creator != task)
-		return 0;
-	mutex_lock(&ctx->objs.make_lock);
-	err = kckpt_make(ctx, obj);
-	mutex_unlock(&ctx->objs.make_lock);
-	return err;
-}
-
 struct pid *kckpt_task_pid(struct kckpt_ctx *ctx, u64 id)
 {
 	struct kckpt_object *task = kckpt_objtab_get(&ctx->objs, id);
@@ -521,7 +508,7 @@ int kckpt_task_build(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_task_rec rec;
 
-	return task_rec(ctx, obj, &rec) ?: task_make(ctx, obj, rec.fs) ?: task_make(ctx, obj, rec.files);
+	return task_rec(ctx, obj, &rec) ?: kckpt_make_own(ctx, obj, rec.fs) ?: kckpt_make_own(ctx, obj, rec.files);
 }
 
 /* The locks of a descriptor table, in the task that made it: all tables are complete, and whose they are is known. */

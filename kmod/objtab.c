@@ -58,14 +58,11 @@ int kckpt_objtab_init(struct kckpt_objtab *tab)
 static void object_free(struct kckpt_object *obj)
 {
 	const struct kckpt_family_ops *ops = kckpt_family(obj->family);
-	struct kckpt_rec *rec, *next;
 
 	if (obj->ptr && ops->put)
 		ops->put((void *)obj->ptr);
 	if (ops->release)
 		ops->release(obj);
-	list_for_each_entry_safe(rec, next, &obj->records, node)
-		kvfree(rec);
 	kfree(obj);
 }
 

@@ -18,9 +18,8 @@
 
 struct kckpt_rec {
 	struct list_head node;
-	u16 kind;
-	u32 size;
-	u8 data[] __aligned(8);
+	struct kckpt_record head;
+	u8 data[];			/* of 8-byte alignment, as the head */
 };
 
 /* How a frozen task was when it was met; see kckpt_stillness_note(). */
@@ -47,7 +46,7 @@ struct kckpt_object {
 
 	/* restore */
 	struct list_head records;
-	enum kckpt_object_state state;	/* under kckpt_objtab.make_lock */
+	enum kckpt_object_state state;	/* set under kckpt_objtab.make_lock, or by the only one who makes it */
 	void *made;			/* what restore created; dropped by the family's release() */
 	void *made2;			/* the second one, where objects come in pairs */
 	u64 value;			/* for the family's own use */
@@ -64,6 +63,12 @@ struct kckpt_objtab {
 	size_t rec_bytes;
 	bool ready;
 };
+
+/* kckpt_is_made() - is it complete, and what was made of it to be seen? */
+static inline bool kckpt_is_made(const struct kckpt_object *obj)
+{
+	return smp_load_acquire(&obj->state) == KCKPT_OBJ_MADE;	/* pairs with kckpt_crew_made() */
+}
 
 int kckpt_objtab_init(struct kckpt_objtab *tab);
 

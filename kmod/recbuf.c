@@ -22,18 +22,22 @@ void kckpt_recbuf_free(struct kckpt_recbuf *buf)
 	kckpt_recbuf_init(buf);
 }
 
-static struct kckpt_recbuf_block *recbuf_room(struct kckpt_recbuf *buf)
+/* The block that has @len bytes left, or @len if that is more than a block has. */
+static struct kckpt_recbuf_block *recbuf_room(struct kckpt_recbuf *buf, size_t len)
 {
+	size_t room = max_t(size_t, len, BLOCK_ROOM);
 	struct kckpt_recbuf_block *block;
 
 	if (!list_empty(&buf->blocks)) {
 		block = list_last_entry(&buf->blocks, struct kckpt_recbuf_block, node);
-		if (block->used < BLOCK_ROOM)
+		if (block->room - block->used >= len)
 			return block;
 	}
-	block = kckpt_alloc(BLOCK_BYTES);
-	if (block)
-		list_add_tail(&block->node, &buf->blocks);
+	block = kckpt_alloc(sizeof(*block) + room);
+	if (!block)
+		return NULL;
+	block->room = room;
+	list_add_tail(&block->node, &buf->blocks);
 	return block;
 }
 
@@ -45,10 +49,10 @@ int kckpt_recbuf_add(struct kckpt_recbuf *buf, const void *data, size_t len)
 	if (len > RECBUF_MAX - buf->bytes)
 		return -ENOMEM;
 	while (len) {
-		block = recbuf_room(buf);
+		block = recbuf_room(buf, 1);
 		if (!block)
 			return -ENOMEM;
-		part = min_t(size_t, len, BLOCK_ROOM - block->used);
+		part = min_t(size_t, len, block->room - block->used);
 		memcpy(block->data + block->used, data, part);
 		block->used += part;
 		buf->bytes += part;
@@ -56,6 +60,21 @@ int kckpt_recbuf_add(struct kckpt_recbuf *buf, const void *data, size_t len)
 		len -= part;
 	}
 	return 0;
+}
+
+void *kckpt_recbuf_reserve(struct kckpt_recbuf *buf, size_t len)
+{
+	struct kckpt_recbuf_block *block;
+	void *data;
+
+	len = ALIGN(len, 8);
+	block = recbuf_room(buf, len);
+	if (!block)
+		return NULL;
+	data = block->data + block->used;
+	block->used += len;
+	buf->bytes += len;
+	return data;
 }
 
 const void *kckpt_recbuf_next(const struct kckpt_recbuf *buf, struct kckpt_recbuf_cursor *cursor, size_t *len)

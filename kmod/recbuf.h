@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A growing buffer of bytes, for the records of a dump: written once from front to back, then read so. */
+/* A growing buffer of bytes, for records: written once from front to back, then read so. */
 #ifndef KCKPT_RECBUF_H
 #define KCKPT_RECBUF_H
 
@@ -17,11 +17,14 @@ void kckpt_recbuf_free(struct kckpt_recbuf *buf);
 /* kckpt_recbuf_add() - append; -ENOMEM, also past the limit of 512 MiB. */
 int kckpt_recbuf_add(struct kckpt_recbuf *buf, const void *data, size_t len);
 
+/* kckpt_recbuf_reserve() - append @len bytes, zero, that lie together and stay where they are, or NULL; no limit. */
+void *kckpt_recbuf_reserve(struct kckpt_recbuf *buf, size_t len);
+
 /* The cursor makes reading in order cheap. */
 struct kckpt_recbuf_block {
 	struct list_head node;
-	u32 used;
-	u8 data[];
+	u32 used, room;
+	u8 data[] __aligned(8);
 };
 
 struct kckpt_recbuf_cursor {

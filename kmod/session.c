@@ -438,7 +438,9 @@ ssize_t kckpt_session_write(struct kckpt_session *session, struct iov_iter *from
 		watchdog_start(session, 0, 0);
 	}
 	n = kckpt_load_write(ctx, session->load, from);
-	err = kckpt_session_check(session);
+	if (n >= 0 && session->load->phase == KCKPT_LOAD_DONE)
+		err = kckpt_crew_wait_built(ctx, NULL);
+	err = err ?: kckpt_session_check(session);
 	if (n < 0 || err)
 		return session_failed(session, n < 0 ? n : err);
 	if (session->state == KCKPT_LOADING && session->load->records_done)

@@ -19,6 +19,7 @@
 #include <linux/sched/mm.h>
 
 #include "compat/mm.h"
+#include "crew.h"
 #include "family.h"
 #include "fault.h"
 #include "ksym.h"
@@ -325,6 +326,22 @@ static bool is_free_at(struct mm_struct *mm, unsigned long addr)
 	return !pmd || pmd_none(*pmd);
 }
 
+/* Nothing is mapped from @addr to @end, of one block. The write lock keeps the tables as they are. */
+static bool is_free_range(struct mm_struct *mm, unsigned long addr, unsigned long end)
+{
+	pmd_t *pmd = share_pmd(mm, addr);
+	pte_t *pte;
+
+	if (!pmd || pmd_none(*pmd))
+		return true;
+	if (!pmd_present(*pmd) || pmd_trans_huge(*pmd))
+		return false;
+	for (pte = pte_offset_kernel(pmd, addr); addr < end; addr += PAGE_SIZE, pte++)
+		if (!pte_none(*pte))
+			return false;
+	return true;
+}
+
 /* The last way: contents, page by page. */
 static int share_contents(struct mm_struct *dst, struct mm_struct *src, unsigned long addr, unsigned long end)
 {
@@ -401,7 +418,7 @@ static int share_step(struct mm_struct *dst_mm, struct mm_struct *src_mm, const 
 	    block + HPAGE_PMD_SIZE <= dst->vm_end)
 		return share_huge(dst, src, rows, i, addr);
 	/* Filled by the contents of a row before, which may have made a huge page, or by a collapse since. */
-	if (fits && !huge && !is_free_at(dst_mm, *addr))
+	if (fits && !huge && !is_free_range(dst_mm, *addr, end))
 		kcall(zap_page_range_single)(dst, *addr, end - *addr, NULL);
 	err = fits && !huge ? share_tables(dst, src, *addr, end) : share_contents(dst_mm, src_mm, *addr, end);
 	*addr = end;
@@ -444,38 +461,68 @@ static int share_link(struct kckpt_ctx *ctx, struct mm_struct *dst_mm, const str
 	return err;
 }
 
-static int share_apply_row(struct kckpt_ctx *ctx, struct mm_struct *dst, const struct kckpt_share_rows *rows, u32 *i)
+static int share_link_all(struct kckpt_ctx *ctx, struct mm_struct *dst, const struct kckpt_share_rows *rows)
 {
-	const struct kckpt_share_run *run = &rows->runs[*i];
-	struct mm_struct *src = kckpt_objtab_get(&ctx->objs, run->source)->made;
-	unsigned long addr = run->vaddr;
-	int err;
+	u32 i;
+	int err = 0;
 
-	/* An address space that no process has was not made. */
-	err = src ? share_link(ctx, dst, rows, *i) ?: pair_lock(src, dst) : -EFAULT;
-	if (err)
-		return err;
-	while (!err && addr < rows->runs[*i].vaddr + (u64)rows->runs[*i].nr_pages * PAGE_SIZE) {
-		err = fatal_signal_pending(current) ? -EINTR : share_step(dst, src, rows, i, &addr);
+	for (i = 0; i < rows->nr && !err; i++) {
+		err = fatal_signal_pending(current) ? -EINTR : share_link(ctx, dst, rows, i);
 		cond_resched();
 	}
+	return err;
+}
+
+/* Row *@i and those behind it of the same source. */
+static int share_apply_rows(struct kckpt_ctx *ctx, struct mm_struct *dst, const struct kckpt_share_rows *rows, u32 *i)
+{
+	const u64 source = rows->runs[*i].source, start = rows->runs[*i].vaddr;
+	struct mm_struct *src = kckpt_objtab_get(&ctx->objs, source)->made;
+	unsigned long addr = start;
+	/* An address space that no process has was not made. */
+	int err = src ? pair_lock(src, dst) : -EFAULT;
+
+	if (err)
+		return err;
+	for (; *i < rows->nr && rows->runs[*i].source == source; ++*i) {
+		addr = rows->runs[*i].vaddr;
+		while (!err && addr < rows->runs[*i].vaddr + (u64)rows->runs[*i].nr_pages * PAGE_SIZE) {
+			err = fatal_signal_pending(current) ? -EINTR : share_step(dst, src, rows, i, &addr);
+			cond_resched();
+		}
+		if (err)
+			break;
+		kckpt_progress(ctx);
+	}
 	/* The source's tables were made read-only; nobody runs on it, but the kernel may have looked at them. */
-	kcall(flush_tlb_mm_range)(src, run->vaddr, addr, PAGE_SHIFT, false);
+	kcall(flush_tlb_mm_range)(src, start, addr, PAGE_SHIFT, false);
 	pair_unlock(src, dst);
+	return err;
+}
+
+/* Until the address spaces that take part are there. */
+static int share_wait_made(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_share_rows *rows)
+{
+	int err = kckpt_crew_wait_built(ctx, obj);
+	u32 i;
+
+	for (i = 0; i < rows->nr && !err; i++)
+		err = kckpt_crew_wait_built(ctx, kckpt_objtab_get(&ctx->objs, rows->runs[i].source));
 	return err;
 }
 
 int kckpt_share_apply(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_share_rows *rows)
 {
-	u32 i;
-	int err = 0;
+	u32 i = 0;
+	int err = share_wait_made(ctx, obj, rows);
 
-	for (i = 0; i < rows->nr && !err && obj->made; i++) {
-		err = share_apply_row(ctx, obj->made, rows, &i);
-		kckpt_progress(ctx);
-	}
+	if (!err && obj->made)
+		err = share_link_all(ctx, obj->made, rows);
+	while (!err && obj->made && i < rows->nr)
+		err = share_apply_rows(ctx, obj->made, rows, &i);
 	if (err)
-		kckpt_fail(ctx, obj, KCKPT_E_PAGE_WRITE, err, "shared pages at 0x%llx", rows->runs[i - 1].vaddr);
+		kckpt_fail(ctx, obj, KCKPT_E_PAGE_WRITE, err, "shared pages at 0x%llx",
+			   rows->runs[min(i, rows->nr - 1)].vaddr);
 	rows->nr = 0;
 	return err;
 }

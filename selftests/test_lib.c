@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -138,6 +139,88 @@ TEST(lib_dumps_and_restores)
 	/* Our child, as the header says. */
 	kill(job.pid, SIGKILL);
 	EXPECT_EQ(128 + SIGKILL, wait_exit(job.pid, 20000));
+}
+
+/* What libkckpt.so calls. */
+static unsigned int sendfile_calls;
+static bool sendfile_is_missing;
+
+ssize_t sendfile64(int out, int in, off64_t *offset, size_t count);
+ssize_t sendfile64(int out, int in, off64_t *offset, size_t count)
+{
+	sendfile_calls++;
+	if (!sendfile_is_missing)
+		return syscall(SYS_sendfile, out, in, offset, count);
+	errno = EINVAL;
+	return -1;
+}
+
+/* From the first byte of the file and from later ones, which is where it stands. */
+static void restores_from_file(bool without_sendfile)
+{
+	struct kckpt_session *session;
+	struct seen seen = {};
+	struct job job;
+	int image = open_image();
+
+	dump(&job, image);
+	session = session_open();
+	sendfile_calls = 0;
+	sendfile_is_missing = without_sendfile;
+	EXPECT_EQ(0, load(session, &job, image, &seen));
+	sendfile_is_missing = false;
+	EXPECT_TRUE(sendfile_calls > 0);
+	EXPECT_EQ(lseek(image, 0, SEEK_END), seen.bytes);
+	ASSERT_EQ(0, commit(session));
+	kckpt_session_close(session);
+	EXPECT_TRUE(runner_runs(&job));
+}
+
+TEST(lib_restores_by_sendfile)
+{
+	restores_from_file(false);
+}
+
+/* Some file systems have no part in it. */
+TEST(lib_restores_without_sendfile)
+{
+	restores_from_file(true);
+}
+
+/* The end of the records is told apart from that of the file, and damage from a file system without sendfile(). */
+TEST(lib_send_tells_what_ended)
+{
+	struct kckpt_session *session = session_open();
+	char *bytes;
+	struct job job;
+	int image = open_image();
+	ssize_t took, all = 0;
+	size_t size;
+
+	dump(&job, image);
+	EXPECT_EQ(-EINVAL, kckpt_session_send(NULL, image, 1));
+	EXPECT_EQ(-EINVAL, kckpt_session_send(session, -1, 1));
+	EXPECT_EQ(-EINVAL, kckpt_session_send(session, image, 0));
+	while ((took = kckpt_session_send(session, image, 5000)) > 0)
+		all += took;
+	EXPECT_EQ(-EBUSY, took);
+	EXPECT_EQ(all, lseek(image, 0, SEEK_CUR));
+	EXPECT_EQ(-EBUSY, kckpt_session_send(session, image, 5000));
+	EXPECT_EQ(KCKPT_LOADED, state(session));
+	kckpt_session_close(session);
+
+	session = session_open();
+	EXPECT_EQ(0, kckpt_session_send(session, image, lseek(image, 0, SEEK_END)));
+	bytes = read_bytes(test_path("image"), &size);
+	bytes[300] ^= 1;
+	ASSERT_TRUE(write_bytes(test_path("image"), bytes, size));
+	lseek(image, 0, SEEK_SET);
+	while ((took = kckpt_session_send(session, image, size)) > 0)
+		;
+	EXPECT_TRUE(took < 0 && took != -EBUSY);
+	EXPECT_EQ(KCKPT_FAILED, state(session));
+	EXPECT_TRUE(first_code(session) != 0);
+	kckpt_session_close(session);
 }
 
 TEST(lib_restores_from_a_pipe_in_small_pieces)

@@ -167,6 +167,13 @@ int kckpt_load_from_fd(struct kckpt_session *session, int fd, struct kckpt_insta
 ssize_t kckpt_session_write(struct kckpt_session *session, const void *buffer, size_t size);
 
 /*
+ * kckpt_session_send() - the same from a seekable file, from where it stands, at most @size bytes, without a copy by
+ * way of the caller. Returns how much was taken, and so by how much the file stands further on; 0 at its end; -EBUSY
+ * when nothing was taken since the records have ended.
+ */
+ssize_t kckpt_session_send(struct kckpt_session *session, int fd, size_t size);
+
+/*
  * kckpt_session_cgroups() - between the two: the cgroups that must be made, empty, below that of @request->cgroup:
  * relative paths, parents first, each with its NUL. *@size: in, room in @paths; out, what all of them need. With too
  * little room nothing is copied. kckpt_load_from_fd() makes them itself.

@@ -31,8 +31,13 @@
  * created: the records are checked against this kernel and file system, the rest of the image is verified
  * by the following writes, and COMMIT says whether it was whole.
  *
+ * INSTANTIATE returns when all tasks exist and have their places in the tree. They go on to make their memory,
+ * files and handlers while the pages are written; what fails there fails the write() that is under way, or the
+ * next request. The write that completes the image returns when all are done.
+ *
  * write() takes the image in pieces of any size. It stops at the end of the records with a short count; a
  * write there before INSTANTIATE fails with EBUSY. Writing past the end of the image fails with EFBIG.
+ * sendfile() from a file does the same without a copy by way of the caller.
  *
  * poll() tells what makes sense now: EPOLLOUT in EMPTY, LOADING and INSTANTIATED, where write() takes the image;
  * EPOLLIN in CAPTURED and SAVED, where read() gives it; EPOLLHUP in DONE; EPOLLERR when the session has failed or
@@ -238,7 +243,7 @@ struct kckpt_stats {
 	__u64 freeze_ns;	/* from the request until the last task was frozen */
 	__u64 capture_ns;	/* describing the job */
 	__u64 pause_ns;		/* from the freeze request until the thaw; still growing while frozen */
-	__u64 create_ns;	/* making the tasks, without their pages */
+	__u64 create_ns;	/* until all tasks existed */
 	__u64 commit_ns;
 };
 

@@ -39,6 +39,7 @@ private:
 
 	Result<Cgroup> open_cgroup() const;
 	Result<Outcome> restore(Cgroup *cgroup, const Options &options);
+	static Result<ImageInput::At> move_until_stopped(Device &device, ImageInput &input, Progress &progress);
 	Result<> load(Device &device, ImageInput &input, Cgroup *cgroup, Progress &progress, Outcome &outcome);
 	Result<Cleanup> write_pidfile(pid_t pid);
 	Result<struct kckpt_instantiate> instantiate(Device &device, Cgroup *cgroup);
@@ -142,32 +143,34 @@ Result<RestoreCommand::Outcome> RestoreCommand::restore(Cgroup *cgroup, const Op
 	return outcome;
 }
 
+/* To the end of the records, or of the image. */
+Result<ImageInput::At> RestoreCommand::move_until_stopped(Device &device, ImageInput &input, Progress &progress)
+{
+	for (;;) {
+		const uint64_t before = input.offset();
+		Result<ImageInput::At> at = input.move_to(device);
+		if (!at || *at != ImageInput::At::more)
+			return at;
+		progress.add(input.offset() - before);
+	}
+}
+
 /* The records, the tasks, the pages. */
 Result<> RestoreCommand::load(Device &device, ImageInput &input, Cgroup *cgroup, Progress &progress, Outcome &outcome)
 {
-	bool created = false;
-	for (;;) {
-		Result<std::span<const std::byte>> piece = input.next();
-		if (!piece)
-			return pass(piece);
-		if (piece->empty())
-			break;
-		Result<size_t> took = device.write(*piece);
-		if (took && *took < piece->size() && !created) {
-			Result<struct kckpt_instantiate> tasks = instantiate(device, cgroup);
-			if (!tasks)
-				return pass(tasks);
-			created = true;
-			outcome.root_pid = tasks->root_pid;
-			outcome.nr_tasks = tasks->nr_tasks;
-			took = device.write(piece->subspan(*took));
-		}
-		if (!took)
-			return pass(took);
-		progress.add(piece->size());
-	}
-	if (!created)
+	Result<ImageInput::At> at = move_until_stopped(device, input, progress);
+	if (at && *at == ImageInput::At::end)
 		return failure(KCKPT_E_IMAGE_TRUNCATED, 0, fmt::format("offset {}, in the records", input.offset()));
+	if (!at)
+		return pass(at);
+	Result<struct kckpt_instantiate> tasks = instantiate(device, cgroup);
+	if (!tasks)
+		return pass(tasks);
+	outcome.root_pid = tasks->root_pid;
+	outcome.nr_tasks = tasks->nr_tasks;
+	at = move_until_stopped(device, input, progress);
+	if (!at)
+		return pass(at);
 	return {};
 }
 

@@ -103,6 +103,7 @@ json tail_json(const Record &record)
 	case Tail::TEXT: return record.text();
 	case Tail::BYTES: return hex(record.tail);
 	case Tail::U32S: return items<uint32_t>(record.tail);
+	case Tail::U64S: return items<uint64_t>(record.tail);
 	case Tail::RUNS:
 		for (const auto &run : items<struct kckpt_page_run>(record.tail))
 			out.push_back(run_json(run));
@@ -133,6 +134,7 @@ std::string tail_text(const Record &record)
 	case Tail::NONE: return {};
 	case Tail::TEXT: return fmt::format("\"{}\"", printable(record.text()));
 	case Tail::U32S: return fmt::format("{}", fmt::join(items<uint32_t>(record.tail), " "));
+	case Tail::U64S: return fmt::format("{}", fmt::join(items<uint64_t>(record.tail), " "));
 	case Tail::BYTES:
 		if (record.tail.size() <= 32)
 			return hex(record.tail);

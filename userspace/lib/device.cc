@@ -165,6 +165,16 @@ Result<size_t> Device::write(std::span<const std::byte> bytes)
 	return moved(kckpt_session_write(session_.get(), bytes.data(), bytes.size()), "write");
 }
 
+Result<std::optional<size_t>> Device::send(int fd, size_t size)
+{
+	const ssize_t took = kckpt_session_send(session_.get(), fd, size);
+	if (took == -EBUSY)
+		return std::optional<size_t>();
+	if (took < 0)
+		return failure(failed(static_cast<int>(-took), "sendfile"));
+	return static_cast<size_t>(took);
+}
+
 Result<std::vector<std::string>> Device::cgroups()
 {
 	size_t size = 0;

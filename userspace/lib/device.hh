@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,6 +42,8 @@ public:
 
 	/* Less than all of it, maybe nothing: the end of the records. */
 	Result<size_t> write(std::span<const std::byte> bytes);
+	/* From a seekable file, at most @size; 0 at its end, nothing at the end of the records. */
+	Result<std::optional<size_t>> send(int fd, size_t size);
 	/* What must be made below the job's cgroup: relative paths, parents first. */
 	Result<std::vector<std::string>> cgroups();
 	Result<struct kckpt_instantiate> instantiate(struct kckpt_instantiate request);

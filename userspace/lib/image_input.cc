@@ -2,11 +2,9 @@
 #include "lib/image_input.hh"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 
 #include "lib/image_check.hh"
@@ -17,7 +15,7 @@ namespace kckpt
 namespace
 {
 
-constexpr size_t window_size = 4 << 20;
+constexpr size_t window_size = 4 << 20; /* between two steps of the progress bar */
 
 } // namespace
 
@@ -31,58 +29,58 @@ Result<ImageInput> ImageInput::open(const std::string &path)
 		return failure(KCKPT_E_IMAGE_OPEN, EISDIR, path);
 
 	ImageInput input(std::move(fd));
-	/* Standard input may be a file that somebody has read the start of. */
-	if (S_ISREG(st.st_mode) && path != "-") {
-		if (Result<> mapped = input.map(static_cast<uint64_t>(st.st_size)); !mapped)
-			return pass(mapped);
+	if (S_ISREG(st.st_mode)) {
+		posix_fadvise(input.fd_.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+		/* Standard input may be a file that somebody has read the start of. */
+		if (path != "-")
+			input.size_ = static_cast<uint64_t>(st.st_size);
+		if (Result<> good = path == "-" ? Result<>() : check_ends(input.fd_.get(), input.size_); !good)
+			return pass(good);
 	} else {
 		input.buffer_.emplace();
 	}
 	return input;
 }
 
-Result<> ImageInput::map(uint64_t size)
+Result<ImageInput::At> ImageInput::send_to(Device &device)
 {
-	if (Result<> good = check_ends(fd_.get(), size); !good)
-		return good;
-	void *map = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd_.get(), 0);
-	if (map == MAP_FAILED)
-		return failure(KCKPT_E_IMAGE_READ, errno, "mmap");
-	madvise(map, size, MADV_SEQUENTIAL);
-	map_ = {static_cast<const std::byte *>(map), size};
-	return {};
+	Result<std::optional<size_t>> took = device.send(fd_.get(), window_size);
+	if (!took)
+		return pass(took);
+	if (!*took)
+		return At::end_of_records;
+	offset_ += **took;
+	return **took ? At::more : At::end;
 }
 
-ImageInput::ImageInput(ImageInput &&other) noexcept
-	: fd_(std::move(other.fd_)), map_(std::exchange(other.map_, {})), buffer_(std::move(other.buffer_)),
-	  offset_(other.offset_)
+Result<> ImageInput::read()
 {
-}
-
-ImageInput::~ImageInput()
-{
-	if (!map_.empty())
-		munmap(const_cast<std::byte *>(map_.data()), map_.size());
-}
-
-Result<std::span<const std::byte>> ImageInput::next()
-{
-	if (!buffer_) {
-		const auto piece = map_.subspan(offset_, std::min<size_t>(window_size, map_.size() - offset_));
-		if (!piece.empty()) /* one call in place of a fault for each 64 KiB; older kernels fault */
-			madvise(const_cast<std::byte *>(piece.data()), piece.size(), MADV_POPULATE_READ);
-		offset_ += piece.size();
-		return piece;
-	}
-
 	ssize_t got;
 	do
 		got = ::read(fd_.get(), buffer_->bytes().data(), PageBuffer::size);
 	while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return failure(KCKPT_E_IMAGE_READ, errno, {});
-	offset_ += static_cast<uint64_t>(got);
-	return buffer_->bytes().first(static_cast<size_t>(got));
+	piece_ = buffer_->bytes().first(static_cast<size_t>(got));
+	return {};
+}
+
+Result<ImageInput::At> ImageInput::move_to(Device &device)
+{
+	if (!buffer_)
+		return send_to(device);
+	if (piece_.empty()) {
+		if (Result<> got = read(); !got)
+			return pass(got);
+		if (piece_.empty())
+			return At::end;
+	}
+	Result<size_t> took = device.write(piece_);
+	if (!took)
+		return pass(took);
+	piece_ = piece_.subspan(*took);
+	offset_ += *took;
+	return *took ? At::more : At::end_of_records;
 }
 
 } // namespace kckpt

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "lib/buffer.hh"
+#include "lib/device.hh"
 #include "lib/fd.hh"
 #include "lib/result.hh"
 
@@ -17,26 +18,25 @@ namespace kckpt
 class ImageInput
 {
 public:
-	/* A regular file is looked at from both ends first, and then mapped: that saves a copy. */
+	/* A regular file is looked at from both ends first; its bytes then never come here. */
 	static Result<ImageInput> open(const std::string &path);
 
-	ImageInput(ImageInput &&other) noexcept;
-	ImageInput &operator=(ImageInput &&) = delete;
-	~ImageInput();
+	enum class At { more, end_of_records, end };
 
-	/* The next piece, good until the next call; empty at the end. */
-	Result<std::span<const std::byte>> next();
-	uint64_t size() const { return map_.size(); } /* 0: not known */
-	uint64_t offset() const { return offset_; }   /* of the end of the last piece */
+	/* Moves some bytes into @device. The end of the records stays until what they say is made. */
+	Result<At> move_to(Device &device);
+	uint64_t size() const { return size_; }     /* 0: not known */
+	uint64_t offset() const { return offset_; } /* of the end of what was taken */
 
 private:
 	explicit ImageInput(Fd fd) : fd_(std::move(fd)) {}
-	Result<> map(uint64_t size);
+	Result<At> send_to(Device &device);
+	Result<> read();
 
 	Fd fd_;
-	std::span<const std::byte> map_;
-	std::optional<PageBuffer> buffer_;
-	uint64_t offset_ = 0;
+	uint64_t size_ = 0, offset_ = 0;
+	std::optional<PageBuffer> buffer_; /* for what is no file */
+	std::span<const std::byte> piece_; /* of it, what was not taken yet */
 };
 
 } // namespace kckpt

@@ -37,6 +37,7 @@ size_t unit_of(Tail tail)
 {
 	switch (tail) {
 	case Tail::U32S: return sizeof(uint32_t);
+	case Tail::U64S: return sizeof(uint64_t);
 	case Tail::RUNS: return sizeof(struct kckpt_page_run);
 	case Tail::SHARES: return sizeof(struct kckpt_share_run);
 	case Tail::DIGESTS: return sizeof(uint64_t);
@@ -47,11 +48,11 @@ size_t unit_of(Tail tail)
 
 /* The table of fields does not say which of them counts the tail. */
 constexpr std::pair<std::string_view, std::string_view> counts[] = {
-	{"pages", "nr_runs"},      {"shares", "nr_runs"},  {"digests", "nr_chunks"}, {"index", "nr_rows"},
-	{"cpu", "xsave_size"},     {"mm", "auxv_len"},     {"fs", "cwd_len"},        {"cgroup", "path_len"},
-	{"path", "path_len"},      {"memdev", "path_len"}, {"pipe_data", "len"},     {"cred", "nr_groups"},
-	{"task_cpus", "list_len"}, {"shmem", "name_len"},  {"ghost", "path_len"},    {"ghost_target", "target_len"},
-	{"procfs", "path_len"},
+	{"pages", "nr_runs"},      {"shares", "nr_runs"},   {"digests", "nr_chunks"}, {"index", "nr_rows"},
+	{"cpu", "xsave_size"},     {"mm", "auxv_len"},      {"fs", "cwd_len"},        {"cgroup", "path_len"},
+	{"path", "path_len"},      {"memdev", "path_len"},  {"pipe_data", "len"},     {"cred", "nr_groups"},
+	{"task_cpus", "list_len"}, {"shmem", "name_len"},   {"ghost", "path_len"},    {"ghost_target", "target_len"},
+	{"procfs", "path_len"},    {"limits", "nr_values"},
 };
 
 Error record_error(uint32_t code, uint64_t offset, const struct kckpt_record &head, std::string_view what)

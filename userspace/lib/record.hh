@@ -20,7 +20,7 @@ namespace kckpt
 {
 
 enum class Show { DEC, HEX, OCT, OBJ, TEXT, RAW };
-enum class Tail { NONE, TEXT, BYTES, U32S, RUNS, SHARES, DIGESTS, INDEX };
+enum class Tail { NONE, TEXT, BYTES, U32S, U64S, RUNS, SHARES, DIGESTS, INDEX };
 
 struct FieldInfo {
 	std::string_view name;

@@ -2,12 +2,16 @@
 /* Sessions: one function per request. What they take and give is told in <kckpt/kckpt.h>. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 #include "export.h"
+
+#define COPY_SIZE	(64u << 10)
 
 struct kckpt_session {
 	int fd;
@@ -218,6 +222,47 @@ EXPORT ssize_t kckpt_session_write(struct kckpt_session *session, const void *bu
 		done += (size_t)took;
 	}
 	return (ssize_t)done;
+}
+
+static bool session_has_failed(struct kckpt_session *session)
+{
+	struct kckpt_stats stats = { 0 };
+
+	return kckpt_session_stats(session, &stats, sizeof(stats)) || stats.state == KCKPT_FAILED;
+}
+
+/* What sendfile() does, for file systems that have no part in it. */
+static ssize_t send_copied(struct kckpt_session *session, int fd, size_t size)
+{
+	char buffer[COPY_SIZE];
+	off_t at = lseek(fd, 0, SEEK_CUR);
+	ssize_t got, took;
+
+	if (at < 0)
+		return -errno;
+	got = pread(fd, buffer, size < sizeof(buffer) ? size : sizeof(buffer), at);
+	if (got <= 0)
+		return got ? -errno : 0;
+	took = kckpt_session_write(session, buffer, (size_t)got);
+	if (took > 0 && lseek(fd, at + took, SEEK_SET) < 0)
+		return -errno;
+	return took ? took : -EBUSY;
+}
+
+EXPORT ssize_t kckpt_session_send(struct kckpt_session *session, int fd, size_t size)
+{
+	ssize_t took;
+
+	if (!session || fd < 0 || !size)
+		return -EINVAL;
+	do
+		took = sendfile(session->fd, fd, NULL, size);
+	while (took < 0 && errno == EINTR);
+	if (took >= 0)
+		return took;
+	if (errno == EINVAL && !session_has_failed(session))
+		return send_copied(session, fd, size);
+	return -errno;
 }
 
 EXPORT int kckpt_session_cgroups(struct kckpt_session *session, char *paths, size_t *size)

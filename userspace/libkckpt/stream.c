@@ -10,6 +10,7 @@
 
 #define BUFFER_SIZE	(1u << 20)
 #define BUFFER_ALIGN	4096u
+#define SEND_SIZE	(4u << 20)	/* between two reports of progress */
 
 struct transfer {
 	struct kckpt_session *session;
@@ -18,6 +19,8 @@ struct transfer {
 	void *data;
 	uint64_t bytes;
 	char *buffer;
+	size_t at, have;	/* of the buffer, what was not taken yet */
+	int seekable;		/* the kernel moves the bytes itself */
 };
 
 static int transfer_begin(struct transfer *transfer)
@@ -128,30 +131,31 @@ static int make_cgroups(struct kckpt_session *session, int cgroup)
 	return err;
 }
 
-/* All of a piece; the tasks are made when the records end within it. */
-static int load_piece(struct transfer *transfer, size_t size, struct kckpt_instantiate *request, size_t request_size,
-		      int *made)
+/* The next bytes: how many; 0: there are no more; -EBUSY: the records have ended. */
+static ssize_t load_some(struct transfer *transfer)
 {
-	ssize_t took = kckpt_session_write(transfer->session, transfer->buffer, size);
-	ssize_t rest;
-	int err;
+	ssize_t n;
 
-	if (took < 0)
-		return (int)took;
-	if ((size_t)took == size)
-		return 0;
-	if (*made)
-		return -EIO;	/* cannot be: the rest of an image is taken or fails */
-	err = request->cgroup < 0 ? 0 : make_cgroups(transfer->session, request->cgroup);
-	if (!err)
-		err = kckpt_session_instantiate(transfer->session, request, request_size);
-	if (err)
-		return err;
-	*made = 1;
-	rest = kckpt_session_write(transfer->session, transfer->buffer + took, size - (size_t)took);
-	if (rest < 0)
-		return (int)rest;
-	return took + rest == (ssize_t)size ? 0 : -EIO;
+	if (transfer->seekable)
+		return kckpt_session_send(transfer->session, transfer->fd, SEND_SIZE);
+	if (transfer->at == transfer->have) {
+		n = read_some(transfer->fd, transfer->buffer, BUFFER_SIZE);
+		if (n <= 0)
+			return n;
+		transfer->at = 0;
+		transfer->have = (size_t)n;
+	}
+	n = kckpt_session_write(transfer->session, transfer->buffer + transfer->at, transfer->have - transfer->at);
+	if (n > 0)
+		transfer->at += (size_t)n;
+	return n ? n : -EBUSY;
+}
+
+static int load_make(struct transfer *transfer, struct kckpt_instantiate *request, size_t size)
+{
+	int err = request->cgroup < 0 ? 0 : make_cgroups(transfer->session, request->cgroup);
+
+	return err ? err : kckpt_session_instantiate(transfer->session, request, size);
 }
 
 /* The image ended in its records: the commit of it fails, and so the report says why. */
@@ -166,17 +170,18 @@ static int load_truncated(struct transfer *transfer)
 static int load_copy(struct transfer *transfer, struct kckpt_instantiate *request, size_t request_size)
 {
 	int made = 0, err;
-	ssize_t got;
+	ssize_t n;
 
 	for (;;) {
-		got = read_some(transfer->fd, transfer->buffer, BUFFER_SIZE);
-		if (got < 0)
-			return (int)got;
-		if (!got)
+		n = load_some(transfer);
+		if (!n)
 			return made ? 0 : load_truncated(transfer);
-		err = load_piece(transfer, (size_t)got, request, request_size, &made);
-		if (!err)
-			err = transfer_moved(transfer, (size_t)got);
+		if (n == -EBUSY && !made) {
+			err = load_make(transfer, request, request_size);
+			made = 1;
+		} else {
+			err = n < 0 ? (int)n : transfer_moved(transfer, (size_t)n);
+		}
 		if (err)
 			return err;
 	}
@@ -187,7 +192,9 @@ EXPORT int kckpt_load_from_fd(struct kckpt_session *session, int fd, struct kckp
 {
 	struct transfer transfer = { .session = session, .fd = fd, .progress = progress, .data = data };
 	int err = request && size ? transfer_begin(&transfer) : -EINVAL;
+	struct stat st;
 
+	transfer.seekable = !fstat(fd, &st) && S_ISREG(st.st_mode);
 	if (!err)
 		err = load_copy(&transfer, request, size);
 	free(transfer.buffer);
