@@ -69,7 +69,7 @@ build/userspace/CMakeCache.txt: CMakeLists.txt | deps
 TEST_PROGRAMS := $(patsubst selftests/%.c,build/selftests/%,$(wildcard selftests/test_*.c))
 TEST_LIB := $(wildcard selftests/lib/*)
 TEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Iinclude -Iselftests/lib -pthread
-TEST_LDLIBS := -lm -lutil
+TEST_LDLIBS := -lm -lutil -lxxhash
 
 build/selftests/%: selftests/%.c $(TEST_LIB) $(wildcard include/kckpt/*) | deps
 	@mkdir -p $(@D)

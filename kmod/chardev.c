@@ -4,6 +4,8 @@
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/pipe_fs_i.h>
+#include <linux/splice.h>
 #include <linux/uio.h>
 
 #include "compat/file.h"
@@ -86,6 +88,13 @@ static ssize_t chardev_write(struct kiocb *iocb, struct iov_iter *from)
 	return n;
 }
 
+/* Not from a pipe of user space: it would be locked, for whoever feeds it, while we wait for the restored tasks. */
+static ssize_t chardev_splice_write(struct pipe_inode_info *pipe, struct file *file, loff_t *pos, size_t len,
+				    unsigned int flags)
+{
+	return pipe->files ? -EINVAL : iter_file_splice_write(pipe, file, pos, len, flags);
+}
+
 static __poll_t chardev_poll(struct file *file, struct poll_table_struct *table)
 {
 	struct kckpt_session *session = file->private_data;
@@ -97,8 +106,9 @@ static __poll_t chardev_poll(struct file *file, struct poll_table_struct *table)
 	switch (READ_ONCE(session->state)) {
 	case KCKPT_EMPTY:
 	case KCKPT_LOADING:
-	case KCKPT_INSTANTIATED:
 		return EPOLLOUT | EPOLLWRNORM;
+	case KCKPT_INSTANTIATED:
+		return kckpt_crew_is_dead(&session->crew) ? EPOLLERR : EPOLLOUT | EPOLLWRNORM;
 	case KCKPT_CAPTURED:
 	case KCKPT_SAVED:
 		return EPOLLIN | EPOLLRDNORM;
@@ -283,7 +293,7 @@ static const struct file_operations chardev_fops = {
 	.read_iter	= chardev_read,
 	.write_iter	= chardev_write,
 	.splice_read	= kckpt_splice_read,
-	.splice_write	= iter_file_splice_write,	/* sendfile() of an image, without a copy */
+	.splice_write	= chardev_splice_write,
 	.poll		= chardev_poll,
 	.unlocked_ioctl	= chardev_ioctl,
 	.llseek		= noop_llseek,

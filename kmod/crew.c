@@ -63,6 +63,7 @@ void kckpt_crew_kill(struct kckpt_session *session)
 	/* Who is created after this finds the stage so, and is killed by its creator. Once is enough. */
 	if (!crew_set_stage(crew, KCKPT_STAGE_DEAD))
 		return;
+	kckpt_session_wake(session);
 	spin_lock(&crew->lock);
 	if (!crew->started)
 		goto unlock;
@@ -87,7 +88,7 @@ static int crew_arrive(struct kckpt_crew *crew, enum kckpt_stage next)
 	if (last)
 		wake_up_all(&crew->arrivals);
 	err = kckpt_should_fail() ? -EINTR : wait_event_killable(crew->stages, READ_ONCE(crew->stage) >= next);
-	return err ?: READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD ? -EINTR : 0;
+	return err ?: kckpt_crew_is_dead(crew) ? -EINTR : 0;
 }
 
 void kckpt_crew_made(struct kckpt_crew *crew, struct kckpt_object *obj)
@@ -103,9 +104,9 @@ void kckpt_crew_made(struct kckpt_crew *crew, struct kckpt_object *obj)
 int kckpt_crew_wait_made(struct kckpt_crew *crew, struct kckpt_object *obj)
 {
 	int err = kckpt_should_fail() ? -EINTR :
-		  wait_event_killable(crew->makings, kckpt_is_made(obj) || READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD);
+		  wait_event_killable(crew->makings, kckpt_is_made(obj) || kckpt_crew_is_dead(crew));
 
-	return err ?: READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD ? -EINTR : 0;
+	return err ?: kckpt_crew_is_dead(crew) ? -EINTR : 0;
 }
 
 static struct kckpt_thread *thread_alloc(struct kckpt_session *session, struct kckpt_object *task)
@@ -381,12 +382,21 @@ static int crew_wait(struct kckpt_session *session, struct kckpt_object *obj, u3
 
 	if (left < 0)
 		return kckpt_fail(&session->ctx, NULL, KCKPT_E_INTERRUPTED, 0, "restore");
-	if (READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD)
+	if (kckpt_crew_is_dead(crew))
 		return crew_why_dead(session);
 	if (!left)
 		return kckpt_fail(&session->ctx, NULL, KCKPT_E_CREATE, -ETIMEDOUT,
 				  "the tasks were killed from outside, or did not come far enough in time");
 	return 0;
+}
+
+int kckpt_crew_check(struct kckpt_ctx *ctx)
+{
+	struct kckpt_session *session = container_of(ctx, struct kckpt_session, ctx);
+
+	if (fatal_signal_pending(current))
+		return kckpt_fail(ctx, NULL, KCKPT_E_INTERRUPTED, 0, "restore");
+	return kckpt_crew_is_dead(&session->crew) ? crew_why_dead(session) : 0;
 }
 
 int kckpt_crew_wait_built(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -470,14 +480,14 @@ static int crew_freeze(struct kckpt_session *session, unsigned long end)
 	while (!kckpt_freezer_is_frozen(freezer) || READ_ONCE(crew->live) || !crew_all_ended(session)) {
 		if (kckpt_should_fail() || fatal_signal_pending(current))
 			return kckpt_fail(&session->ctx, NULL, KCKPT_E_INTERRUPTED, 0, "commit");
-		if (READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD || crew_doomed(session))
+		if (kckpt_crew_is_dead(crew) || crew_doomed(session))
 			return kckpt_fail(&session->ctx, NULL, KCKPT_E_JOB_MOVED, 0, "killed before the commit");
 		if (time_after(jiffies, end))
 			return kckpt_fail(&session->ctx, NULL, KCKPT_E_FREEZE_TIMEOUT, 0, "restored tasks");
 		usleep_range(50, 100);
 	}
 	/* An empty cgroup counts as frozen, too. */
-	if (READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD || crew_doomed(session) ||
+	if (kckpt_crew_is_dead(crew) || crew_doomed(session) ||
 	    !cgroup_is_populated(freezer->cgrp))
 		return kckpt_fail(&session->ctx, NULL, KCKPT_E_JOB_MOVED, 0, "killed before the commit");
 	return 0;

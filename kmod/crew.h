@@ -74,6 +74,15 @@ int kckpt_crew_wait_made(struct kckpt_crew *crew, struct kckpt_object *obj);
  */
 int kckpt_crew_wait_built(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 
+/* kckpt_crew_check() - in the context of the session's caller: the reason to end, which has been reported, or 0. */
+int kckpt_crew_check(struct kckpt_ctx *ctx);
+
+/* kckpt_crew_is_dead() - has something failed? */
+static inline bool kckpt_crew_is_dead(const struct kckpt_crew *crew)
+{
+	return READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD;
+}
+
 /* kckpt_crew_finish() - let them finish, freeze the cgroup, let them go into the freezer. */
 int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms);
 

@@ -203,7 +203,9 @@ int kckpt_make(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		return kckpt_bad_image(ctx, obj, "an object refers to itself");
 	obj->state = KCKPT_OBJ_MAKING;
 	err = kckpt_family(obj->family)->restore(ctx, obj);
-	if (!err)
+	if (err)
+		obj->state = KCKPT_OBJ_RAW;
+	else
 		kckpt_crew_made(ctx->crew, obj);
 	return err;
 }
@@ -214,7 +216,8 @@ int kckpt_make_shared(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 	if (kckpt_is_made(obj))
 		return 0;
-	mutex_lock(&ctx->objs.make_lock);
+	if (mutex_lock_killable(&ctx->objs.make_lock))
+		return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "restore");
 	err = kckpt_make(ctx, obj);
 	mutex_unlock(&ctx->objs.make_lock);
 	return err;

@@ -158,7 +158,8 @@ struct kckpt_object *kckpt_ref(struct kckpt_ctx *ctx, const struct kckpt_object 
 
 /*
  * kckpt_make_shared() - restore @obj, which any task may need, if nobody has yet. kckpt_make() - the same under
- * objs.make_lock, by others that are made under it.
+ * objs.make_lock, by others that are made under it. Who uses numbers of the descriptor table of the task, which others
+ * may share, does so under that lock.
  */
 int kckpt_make_shared(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 int kckpt_make(struct kckpt_ctx *ctx, struct kckpt_object *obj);

@@ -15,7 +15,7 @@
 #include "pages.h"
 #include "share.h"
 
-#define LOAD_MAX_RECORDS	(1ULL << 30)	/* bytes of all records, with our own overhead */
+#define LOAD_MAX_RECORDS	(1ULL << 30)	/* bytes of all records and objects, as they lie in memory */
 
 struct kckpt_load *kckpt_load_alloc(void)
 {
@@ -59,9 +59,21 @@ void kckpt_load_free(struct kckpt_load *load)
 	kvfree(load);
 }
 
+/* How much of the record being read is in the digests before all of it is. */
+static u32 load_digested(const struct kckpt_load *load)
+{
+	return load->phase == KCKPT_LOAD_PAYLOAD && load->head.family == KCKPT_F_stream ? sizeof(load->head) : 0;
+}
+
+/* The offset in the image of what comes next. */
+static u64 load_at(const struct kckpt_load *load)
+{
+	return load->digest.at + load->have - load_digested(load);
+}
+
 static int load_bad(struct kckpt_ctx *ctx, struct kckpt_load *load, const char *what)
 {
-	return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_DAMAGED, 0, "%s, before byte %llu", what, load->digest.at);
+	return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_DAMAGED, 0, "%s, before byte %llu", what, load_at(load));
 }
 
 /* ---- header ---- */
@@ -133,6 +145,7 @@ static int load_stream_record(struct kckpt_ctx *ctx, struct kckpt_load *load)
 		load->index_at = at;
 		load->skip = head->size;
 		load->phase = KCKPT_LOAD_SKIP;
+		load->have = 0;
 		return 0;
 	case KCKPT_K_trailer:
 		if (!load->index_at || head->size != sizeof(struct kckpt_trailer_rec))
@@ -152,7 +165,7 @@ static struct kckpt_object *load_object(struct kckpt_ctx *ctx, struct kckpt_load
 		return head->family == obj->family ? obj : NULL;
 	if (head->object != ctx->objs.nr + 1)
 		return NULL;
-	ctx->objs.rec_bytes += sizeof(*obj);
+	ctx->objs.bytes += sizeof(*obj);
 	obj = kckpt_objtab_add(&ctx->objs, head->family, NULL);
 	load->last = obj;
 	return obj;
@@ -165,7 +178,7 @@ static int load_shares(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	struct kckpt_object *obj = kckpt_objtab_get(&ctx->objs, load->head.object);
 
 	/* Into an address space that has no pages of its own yet. */
-	if (!obj || obj->family != KCKPT_F_mm || obj->seen || rec->reserved ||
+	if (!obj || obj->family != KCKPT_F_mm || obj->seen || rec->reserved || !rec->nr_runs ||
 	    load->head.size != sizeof(*rec) + (u64)rec->nr_runs * sizeof(struct kckpt_share_run))
 		return load_bad(ctx, load, "shared pages");
 	load->shared = obj;
@@ -191,11 +204,10 @@ static int load_alloc_record(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	} else {
 		if (load->records_done || !load->head.size)
 			return load_bad(ctx, load, "order of records");
-		ctx->objs.rec_bytes += size;
-		if (ctx->objs.rec_bytes > LOAD_MAX_RECORDS)
+		load->rec = kckpt_recbuf_reserve(&ctx->records, size);
+		if (ctx->objs.bytes + ctx->records.held > LOAD_MAX_RECORDS)
 			return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_LIMIT, 0, "records of more than %llu bytes",
 					  LOAD_MAX_RECORDS);
-		load->rec = kckpt_recbuf_reserve(&ctx->records, size);
 	}
 	if (!load->rec)
 		return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "record of %zu bytes", size);
@@ -421,8 +433,6 @@ static int load_payload_done(struct kckpt_ctx *ctx, struct kckpt_load *load)
 
 	if (memchr_inv(rec->data + size, 0, ALIGN(size, 8) - size))
 		return load_bad(ctx, load, "padding of a record");
-	load->phase = KCKPT_LOAD_RECORD;
-	load->have = 0;
 	if (load->head.family != KCKPT_F_stream) {
 		obj = load_object(ctx, load);
 		if (IS_ERR_OR_NULL(obj))
@@ -491,12 +501,6 @@ static int load_step_record(struct kckpt_ctx *ctx, struct kckpt_load *load, stru
 	       load_record(ctx, load);
 }
 
-/* How much of the record being read is in the digests before all of it is. */
-static u32 load_digested(const struct kckpt_load *load)
-{
-	return load->phase == KCKPT_LOAD_PAYLOAD && load->head.family == KCKPT_F_stream ? sizeof(load->head) : 0;
-}
-
 static int load_step_payload(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from)
 {
 	struct kckpt_record *head = &load->rec->head;
@@ -506,6 +510,8 @@ static int load_step_payload(struct kckpt_ctx *ctx, struct kckpt_load *load, str
 
 	if (ret <= 0)
 		return ret;
+	load->phase = KCKPT_LOAD_RECORD;
+	load->have = 0;
 	return kckpt_digest_add(&load->digest, (u8 *)head + digested, size - digested, false) ?:
 	       load_payload_done(ctx, load);
 }
@@ -605,13 +611,10 @@ static int load_pages_end(struct kckpt_ctx *ctx)
 
 int kckpt_load_complete(struct kckpt_ctx *ctx, struct kckpt_load *load)
 {
-	u64 at;
-
 	if (load->err)
 		return load->err;
 	if (load->phase == KCKPT_LOAD_DONE)
 		return load_pages_end(ctx);
-	at = load->digest.at + load->have - load_digested(load);
-	return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_TRUNCATED, 0, "it ends after %llu bytes%s", at,
+	return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_TRUNCATED, 0, "it ends after %llu bytes%s", load_at(load),
 			  load->records_done ? "" : ", within the records");
 }

@@ -102,6 +102,8 @@ static int eventfd_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	obj->made = file;
 	/* The call takes 32 bits, and writing the rest wants memory of the program. */
 	counter = eventfd_of(file);
+	if (!counter)
+		return kckpt_fail(ctx, obj, KCKPT_E_CREATE, -EIO, "event counter");
 	spin_lock_irq(&counter->wqh.lock);
 	counter->count = rec.count;
 	spin_unlock_irq(&counter->wqh.lock);

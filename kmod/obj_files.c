@@ -196,13 +196,20 @@ static int files_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 static int files_install(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_fd_rec *row)
 {
 	struct kckpt_object *file = kckpt_objtab_get(&ctx->objs, row->file);
-	int err = kckpt_make_shared(ctx, file);
+	u32 flags = row->fd_flags & FD_CLOEXEC ? O_CLOEXEC : 0;
+	int err;
 
-	if (err)
-		return err;
-	err = kckpt_should_fail() ? -EMFILE : kcall(replace_fd)(row->fd, file->made,
-								row->fd_flags & FD_CLOEXEC ? O_CLOEXEC : 0);
-	return err < 0 ? kckpt_fail(ctx, file, KCKPT_E_CREATE, err, "descriptor %u", row->fd) : 0;
+	if (mutex_lock_killable(&ctx->objs.make_lock))
+		return kckpt_fail(ctx, file, KCKPT_E_INTERRUPTED, 0, "descriptor %u", row->fd);
+	err = kckpt_make(ctx, file);
+	if (!err) {
+		/* Under the lock, too: another task may just borrow a number of the same table to make something. */
+		err = kckpt_should_fail() ? -EMFILE : kcall(replace_fd)(row->fd, file->made, flags);
+		if (err < 0)
+			kckpt_fail(ctx, file, KCKPT_E_CREATE, err, "descriptor %u", row->fd);
+	}
+	mutex_unlock(&ctx->objs.make_lock);
+	return min(err, 0);
 }
 
 static int files_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)

@@ -284,30 +284,32 @@ struct kckpt_object *kckpt_process_leader(struct kckpt_ctx *ctx, struct kckpt_ob
 	return kckpt_process_rec(ctx, process, &rec) ? NULL : kckpt_ref(ctx, process, rec.leader, KCKPT_F_task);
 }
 
-/* Those of the image, by resource. A kernel may know more than the one of the dump: these stay as they are. */
-static int process_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct rlimit **limits, u32 *nr)
+#define LIMITS_MIN 16	/* all that the first format version has, and with them those that process_lift_limits() lifts */
+
+/* Those of the image, by resource; how many, or an error. A kernel that knows more gives the caller's. */
+static int process_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct rlimit limits[RLIM_NLIMITS])
 {
 	struct kckpt_limits_rec rec;
 	const void *tail;
 	int err = kckpt_rec_only(ctx, obj, KCKPT_K_limits, &rec, sizeof(rec), &rec.nr_values, sizeof(u64), &tail);
 
-	if (!err && (rec.reserved || rec.nr_values % 2 || rec.nr_values > 2 * RLIM_NLIMITS))
-		err = kckpt_bad_image(ctx, obj, "limits");
-	*limits = tail;
-	*nr = rec.nr_values / 2;
-	return err;
+	if (err)
+		return err;
+	if (rec.reserved || rec.nr_values % 2 || rec.nr_values < 2 * LIMITS_MIN || rec.nr_values > 2 * RLIM_NLIMITS)
+		return kckpt_bad_image(ctx, obj, "limits");
+	memcpy(limits, tail, rec.nr_values * sizeof(u64));
+	return rec.nr_values / 2;
 }
 
 static int process_check_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	const struct rlimit *limits;
-	u32 nr, i;
-	int err = process_limits(ctx, obj, &limits, &nr);
+	struct rlimit limits[RLIM_NLIMITS];
+	int nr = process_limits(ctx, obj, limits), i;
 
-	for (i = 0; !err && i < nr; i++)
+	for (i = 0; i < nr; i++)
 		if (limits[i].rlim_cur > limits[i].rlim_max)
-			err = kckpt_bad_image(ctx, obj, "limit %u", i);
-	return err;
+			return kckpt_bad_image(ctx, obj, "limit %d", i);
+	return min(nr, 0);
 }
 
 static bool process_refs_sane(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_process_rec *rec)
@@ -797,20 +799,17 @@ bool kckpt_thread_exit_code(struct kckpt_ctx *ctx, struct kckpt_object *task, u3
 
 static int process_set_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *task)
 {
-	const struct rlimit *limits;
-	struct rlimit want;
-	u32 nr, i;
-	int err = process_limits(ctx, obj, &limits, &nr);
+	struct rlimit limits[RLIM_NLIMITS];
+	int nr = process_limits(ctx, obj, limits), i, err;
 
-	for (i = 0; !err && i < nr; i++) {
-		if (!memcmp(&task->signal->rlim[i], &limits[i], sizeof(want)))
+	for (i = 0; i < nr; i++) {
+		if (!memcmp(&task->signal->rlim[i], &limits[i], sizeof(limits[i])))
 			continue;
-		want = limits[i];
-		err = kckpt_should_fail() ? -EPERM : kcall(do_prlimit)(task, i, &want, NULL);
+		err = kckpt_should_fail() ? -EPERM : kcall(do_prlimit)(task, i, &limits[i], NULL);
 		if (err)
-			return kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "limit %u", i);
+			return kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "limit %d", i);
 	}
-	return err;
+	return min(nr, 0);
 }
 
 int kckpt_process_seal(struct kckpt_ctx *ctx)

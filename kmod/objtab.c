@@ -49,7 +49,7 @@ int kckpt_objtab_init(struct kckpt_objtab *tab)
 	INIT_LIST_HEAD(&tab->list);
 	mutex_init(&tab->make_lock);
 	tab->nr = 0;
-	tab->rec_bytes = 0;
+	tab->bytes = 0;
 	err = kckpt_should_fail() ? -ENOMEM : rhashtable_init(&tab->by_ptr, &objtab_params);
 	tab->ready = !err;
 	return err;

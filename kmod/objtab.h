@@ -60,7 +60,7 @@ struct kckpt_objtab {
 	struct list_head list;
 	u64 nr;
 	struct mutex make_lock;		/* restored tasks make shared objects one at a time; outside of everything */
-	size_t rec_bytes;
+	size_t bytes;			/* restore: of the objects */
 	bool ready;
 };
 

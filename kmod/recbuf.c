@@ -10,7 +10,7 @@
 void kckpt_recbuf_init(struct kckpt_recbuf *buf)
 {
 	INIT_LIST_HEAD(&buf->blocks);
-	buf->bytes = 0;
+	buf->bytes = buf->held = 0;
 }
 
 void kckpt_recbuf_free(struct kckpt_recbuf *buf)
@@ -22,10 +22,20 @@ void kckpt_recbuf_free(struct kckpt_recbuf *buf)
 	kckpt_recbuf_init(buf);
 }
 
-/* The block that has @len bytes left, or @len if that is more than a block has. */
+static struct kckpt_recbuf_block *recbuf_block(struct kckpt_recbuf *buf, size_t room)
+{
+	struct kckpt_recbuf_block *block = kckpt_alloc(sizeof(*block) + room);
+
+	if (!block)
+		return NULL;
+	block->room = room;
+	buf->held += sizeof(*block) + room;
+	return block;
+}
+
+/* The last block, if it has @len bytes left, or a new one. */
 static struct kckpt_recbuf_block *recbuf_room(struct kckpt_recbuf *buf, size_t len)
 {
-	size_t room = max_t(size_t, len, BLOCK_ROOM);
 	struct kckpt_recbuf_block *block;
 
 	if (!list_empty(&buf->blocks)) {
@@ -33,11 +43,9 @@ static struct kckpt_recbuf_block *recbuf_room(struct kckpt_recbuf *buf, size_t l
 		if (block->room - block->used >= len)
 			return block;
 	}
-	block = kckpt_alloc(sizeof(*block) + room);
-	if (!block)
-		return NULL;
-	block->room = room;
-	list_add_tail(&block->node, &buf->blocks);
+	block = recbuf_block(buf, BLOCK_ROOM);
+	if (block)
+		list_add_tail(&block->node, &buf->blocks);
 	return block;
 }
 
@@ -68,7 +76,13 @@ void *kckpt_recbuf_reserve(struct kckpt_recbuf *buf, size_t len)
 	void *data;
 
 	len = ALIGN(len, 8);
-	block = recbuf_room(buf, len);
+	if (len <= BLOCK_ROOM / 4) {
+		block = recbuf_room(buf, len);
+	} else {	/* apart, so that no other block is left half empty */
+		block = recbuf_block(buf, len);
+		if (block)
+			list_add(&block->node, &buf->blocks);
+	}
 	if (!block)
 		return NULL;
 	data = block->data + block->used;

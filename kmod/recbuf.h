@@ -9,6 +9,7 @@
 struct kckpt_recbuf {
 	struct list_head blocks;
 	u64 bytes;
+	u64 held;	/* memory taken for them */
 };
 
 void kckpt_recbuf_init(struct kckpt_recbuf *buf);
@@ -17,7 +18,10 @@ void kckpt_recbuf_free(struct kckpt_recbuf *buf);
 /* kckpt_recbuf_add() - append; -ENOMEM, also past the limit of 512 MiB. */
 int kckpt_recbuf_add(struct kckpt_recbuf *buf, const void *data, size_t len);
 
-/* kckpt_recbuf_reserve() - append @len bytes, zero, that lie together and stay where they are, or NULL; no limit. */
+/*
+ * kckpt_recbuf_reserve() - @len bytes, zero, that lie together and stay where they are, or NULL; no limit. In a buffer
+ * that is not read in order.
+ */
 void *kckpt_recbuf_reserve(struct kckpt_recbuf *buf, size_t len);
 
 /* The cursor makes reading in order cheap. */

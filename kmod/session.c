@@ -190,6 +190,7 @@ static int session_failed(struct kckpt_session *session, int err)
 	if (session->load && !READ_ONCE(session->crew.live))
 		kckpt_objtab_release_made(&session->ctx.objs);
 	session->state = KCKPT_FAILED;
+	session->error = err;
 	return err;
 }
 
@@ -202,6 +203,9 @@ static int session_enter(struct kckpt_session *session, u32 states)
 		return session->state == KCKPT_FAILED ? err : session_failed(session, err);
 	if (BIT(session->state) & states)
 		return 0;
+	/* Once more: sendfile() keeps an error to itself when it has moved something before. */
+	if (session->state == KCKPT_FAILED && session->error)
+		return session->error;
 	return kckpt_fail(&session->ctx, NULL, KCKPT_E_BAD_STATE, 0, "state %u", session->state);
 }
 
@@ -417,6 +421,12 @@ int kckpt_session_release_frozen(struct kckpt_session *session)
 
 /* ---- restore ---- */
 
+/* EBUSY would mean the end of the records, EINTR that it may be tried again. */
+static int session_write_failed(struct kckpt_session *session, int err)
+{
+	return session_failed(session, err == -EBUSY || err == -EINTR ? -EIO : err);
+}
+
 ssize_t kckpt_session_write(struct kckpt_session *session, struct iov_iter *from)
 {
 	struct kckpt_ctx *ctx = &session->ctx;
@@ -442,7 +452,7 @@ ssize_t kckpt_session_write(struct kckpt_session *session, struct iov_iter *from
 		err = kckpt_crew_wait_built(ctx, NULL);
 	err = err ?: kckpt_session_check(session);
 	if (n < 0 || err)
-		return session_failed(session, n < 0 ? n : err);
+		return session_write_failed(session, n < 0 ? n : err);
 	if (session->state == KCKPT_LOADING && session->load->records_done)
 		session->state = KCKPT_LOADED;
 	kckpt_event_progress(session);

@@ -35,6 +35,7 @@ struct kckpt_session {
 	struct kref ref;
 	struct mutex lock;
 	enum kckpt_state state;		/* under lock */
+	int error;			/* in FAILED: why */
 	struct kckpt_ctx ctx;
 	struct kckpt_freezer freezer;
 	struct kckpt_crew crew;

@@ -11,7 +11,7 @@
  * nobody would find all mappings of a page: the new area is linked like a child's to that of the youngest source,
  * which has those of its elders. Where the areas do not fit, the contents are copied.
  *
- * Locks: mmap_lock of the source, then that of the new one (nested); nobody runs in either.
+ * Locks: mmap_lock of the source, then that of the new one (nested); no program runs in either.
  */
 #include <linux/mm.h>
 #include <linux/huge_mm.h>
@@ -326,20 +326,25 @@ static bool is_free_at(struct mm_struct *mm, unsigned long addr)
 	return !pmd || pmd_none(*pmd);
 }
 
-/* Nothing is mapped from @addr to @end, of one block. The write lock keeps the tables as they are. */
+/* Nothing is mapped from @addr to @end, of one block, and as long as the area is locked nothing will be. */
 static bool is_free_range(struct mm_struct *mm, unsigned long addr, unsigned long end)
 {
 	pmd_t *pmd = share_pmd(mm, addr);
+	bool is_free = true;
+	spinlock_t *lock;
 	pte_t *pte;
 
 	if (!pmd || pmd_none(*pmd))
 		return true;
 	if (!pmd_present(*pmd) || pmd_trans_huge(*pmd))
 		return false;
-	for (pte = pte_offset_kernel(pmd, addr); addr < end; addr += PAGE_SIZE, pte++)
-		if (!pte_none(*pte))
-			return false;
-	return true;
+	/* Reclaim and migration change what is there under this lock alone. */
+	lock = pte_lockptr(mm, pmd);
+	spin_lock(lock);
+	for (pte = pte_offset_kernel(pmd, addr); addr < end && is_free; addr += PAGE_SIZE, pte++)
+		is_free = pte_none(*pte);
+	spin_unlock(lock);
+	return is_free;
 }
 
 /* The last way: contents, page by page. */
@@ -412,6 +417,7 @@ static int share_step(struct mm_struct *dst_mm, struct mm_struct *src_mm, const 
 		return -EFAULT;
 	end = min3(end, dst->vm_end, src->vm_end);
 	end = min(end, block + HPAGE_PMD_SIZE);
+	kckpt_vma_start_write(dst);
 	fits = areas_fit(dst, src);
 	huge = is_huge_at(src_mm, *addr);
 	if (fits && huge && is_free_at(dst_mm, *addr) && block >= dst->vm_start &&
@@ -425,28 +431,43 @@ static int share_step(struct mm_struct *dst_mm, struct mm_struct *src_mm, const 
 	return err;
 }
 
-/* Links the area of row @i like a child's to that of the youngest source that any row of it names. */
-static int share_link(struct kckpt_ctx *ctx, struct mm_struct *dst_mm, const struct kckpt_share_rows *rows, u32 i)
+/* The youngest source that rows from @i to address @end name, and one of those rows. */
+static struct kckpt_object *share_youngest(struct kckpt_ctx *ctx, const struct kckpt_share_rows *rows, u32 i,
+					   unsigned long end, unsigned long *at)
 {
-	unsigned long addr = rows->runs[i].vaddr, at = addr, end;
-	struct vm_area_struct *dst, *src;
-	struct kckpt_object *source;
 	u64 youngest = 0;
-	int err = 0;
 
-	mmap_read_lock(dst_mm);
-	dst = share_area(dst_mm, addr);
-	end = dst && !dst->anon_vma ? dst->vm_end : 0;
-	mmap_read_unlock(dst_mm);
 	for (; i < rows->nr && rows->runs[i].vaddr < end; i++) {
 		if (rows->runs[i].source > youngest)
-			at = rows->runs[i].vaddr;
+			*at = rows->runs[i].vaddr;
 		youngest = max(youngest, rows->runs[i].source);
 	}
-	source = kckpt_objtab_get(&ctx->objs, youngest);
-	if (!source)
+	return kckpt_objtab_get(&ctx->objs, youngest);
+}
+
+/* Links the area of row @i like a child's to that of the youngest source that any row of it names. Sets its *@end. */
+static int share_link(struct kckpt_ctx *ctx, struct mm_struct *dst_mm, const struct kckpt_share_rows *rows, u32 i,
+		      unsigned long *end)
+{
+	unsigned long addr = rows->runs[i].vaddr, at = addr;
+	struct vm_area_struct *dst, *src;
+	struct kckpt_object *source;
+	bool linked = false;
+	int err;
+
+	*end = addr + 1;
+	mmap_read_lock(dst_mm);
+	dst = share_area(dst_mm, addr);
+	if (dst) {
+		*end = dst->vm_end;
+		linked = dst->anon_vma;
+	}
+	mmap_read_unlock(dst_mm);
+	if (!dst || linked)
 		return 0;
-	if (!source->made)
+	source = share_youngest(ctx, rows, i, *end, &at);
+	/* An address space that no process has was not made. */
+	if (!source || !source->made)
 		return -EFAULT;
 	err = pair_lock(source->made, dst_mm);
 	if (err)
@@ -461,42 +482,69 @@ static int share_link(struct kckpt_ctx *ctx, struct mm_struct *dst_mm, const str
 	return err;
 }
 
-static int share_link_all(struct kckpt_ctx *ctx, struct mm_struct *dst, const struct kckpt_share_rows *rows)
+static int share_failed(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_share_run *run, int err)
 {
-	u32 i;
-	int err = 0;
+	return kckpt_fail(ctx, obj, KCKPT_E_PAGE_WRITE, err, "shared pages at 0x%llx", run->vaddr);
+}
 
-	for (i = 0; i < rows->nr && !err; i++) {
-		err = fatal_signal_pending(current) ? -EINTR : share_link(ctx, dst, rows, i);
+/* Each area once, which may not be possible: then its pages are copied. */
+static int share_link_all(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_share_rows *rows)
+{
+	unsigned long end = 0;
+	u32 i;
+	int err;
+
+	for (i = 0; i < rows->nr; i++) {
+		if (rows->runs[i].vaddr < end)
+			continue;
+		err = kckpt_crew_check(ctx);
+		if (err)
+			return err;
+		err = share_link(ctx, obj->made, rows, i, &end);
+		if (err)
+			return share_failed(ctx, obj, &rows->runs[i], err);
+		kckpt_progress(ctx);
 		cond_resched();
 	}
-	return err;
+	return 0;
+}
+
+/* Row *@i, or what is left of it. It may take some that follow with it. */
+static int share_apply_row(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *src,
+			   const struct kckpt_share_rows *rows, u32 *i, unsigned long *addr)
+{
+	int err;
+
+	*addr = rows->runs[*i].vaddr;
+	while (*addr < rows->runs[*i].vaddr + (u64)rows->runs[*i].nr_pages * PAGE_SIZE) {
+		err = kckpt_crew_check(ctx);
+		if (err)
+			return err;
+		err = share_step(obj->made, src, rows, i, addr);
+		if (err)
+			return share_failed(ctx, obj, &rows->runs[*i], err);
+		kckpt_progress(ctx);
+		cond_resched();
+	}
+	return 0;
 }
 
 /* Row *@i and those behind it of the same source. */
-static int share_apply_rows(struct kckpt_ctx *ctx, struct mm_struct *dst, const struct kckpt_share_rows *rows, u32 *i)
+static int share_apply_rows(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_share_rows *rows,
+			    u32 *i)
 {
-	const u64 source = rows->runs[*i].source, start = rows->runs[*i].vaddr;
-	struct mm_struct *src = kckpt_objtab_get(&ctx->objs, source)->made;
-	unsigned long addr = start;
-	/* An address space that no process has was not made. */
-	int err = src ? pair_lock(src, dst) : -EFAULT;
+	const struct kckpt_share_run *first = &rows->runs[*i];
+	struct mm_struct *src = kckpt_objtab_get(&ctx->objs, first->source)->made;
+	unsigned long addr = first->vaddr;
+	int err = src ? pair_lock(src, obj->made) : -EFAULT;
 
 	if (err)
-		return err;
-	for (; *i < rows->nr && rows->runs[*i].source == source; ++*i) {
-		addr = rows->runs[*i].vaddr;
-		while (!err && addr < rows->runs[*i].vaddr + (u64)rows->runs[*i].nr_pages * PAGE_SIZE) {
-			err = fatal_signal_pending(current) ? -EINTR : share_step(dst, src, rows, i, &addr);
-			cond_resched();
-		}
-		if (err)
-			break;
-		kckpt_progress(ctx);
-	}
-	/* The source's tables were made read-only; nobody runs on it, but the kernel may have looked at them. */
-	kcall(flush_tlb_mm_range)(src, start, addr, PAGE_SHIFT, false);
-	pair_unlock(src, dst);
+		return share_failed(ctx, obj, first, err);
+	for (; !err && *i < rows->nr && rows->runs[*i].source == first->source; ++*i)
+		err = share_apply_row(ctx, obj, src, rows, i, &addr);
+	/* The source's tables were made read-only; no program runs on it, but the kernel may have looked at them. */
+	kcall(flush_tlb_mm_range)(src, first->vaddr, addr, PAGE_SHIFT, false);
+	pair_unlock(src, obj->made);
 	return err;
 }
 
@@ -517,12 +565,9 @@ int kckpt_share_apply(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kc
 	int err = share_wait_made(ctx, obj, rows);
 
 	if (!err && obj->made)
-		err = share_link_all(ctx, obj->made, rows);
+		err = share_link_all(ctx, obj, rows);
 	while (!err && obj->made && i < rows->nr)
-		err = share_apply_rows(ctx, obj->made, rows, &i);
-	if (err)
-		kckpt_fail(ctx, obj, KCKPT_E_PAGE_WRITE, err, "shared pages at 0x%llx",
-			   rows->runs[min(i, rows->nr - 1)].vaddr);
+		err = share_apply_rows(ctx, obj, rows, &i);
 	rows->nr = 0;
 	return err;
 }

@@ -33,15 +33,17 @@
  *
  * INSTANTIATE returns when all tasks exist and have their places in the tree. They go on to make their memory,
  * files and handlers while the pages are written; what fails there fails the write() that is under way, or the
- * next request. The write that completes the image returns when all are done.
+ * next one, and wakes who polls. The write that completes the image returns when all are done.
  *
  * write() takes the image in pieces of any size. It stops at the end of the records with a short count; a
  * write there before INSTANTIATE fails with EBUSY. Writing past the end of the image fails with EFBIG.
- * sendfile() from a file does the same without a copy by way of the caller.
+ * sendfile() from a file does the same without a copy by way of the caller; it may return a short count for other
+ * reasons, too, also of a failure: the next one tells, and only EBUSY is the end of the records. A session that has
+ * failed gives the same errno for whatever is asked of it but STATS, REPORT and ABORT.
  *
  * poll() tells what makes sense now: EPOLLOUT in EMPTY, LOADING and INSTANTIATED, where write() takes the image;
- * EPOLLIN in CAPTURED and SAVED, where read() gives it; EPOLLHUP in DONE; EPOLLERR when the session has failed or
- * the watchdog has ended it, which wakes who polls. splice() from the device does as read(), and copies, too.
+ * EPOLLIN in CAPTURED and SAVED, where read() gives it; EPOLLHUP in DONE; EPOLLERR when the session has failed,
+ * a task could not build itself, or the watchdog has ended it, which wakes who polls. splice() from the device does as read(), and copies, too.
  *
  * Errors: an ioctl, read or write that fails returns -1 with errno as usual, and the session keeps a *report*,
  * a list of struct kckpt_error that says what, which task, descriptor and path, to be fetched with
@@ -243,7 +245,7 @@ struct kckpt_stats {
 	__u64 freeze_ns;	/* from the request until the last task was frozen */
 	__u64 capture_ns;	/* describing the job */
 	__u64 pause_ns;		/* from the freeze request until the thaw; still growing while frozen */
-	__u64 create_ns;	/* until all tasks existed */
+	__u64 create_ns;	/* until all tasks existed, some with their memory */
 	__u64 commit_ns;
 };
 
