@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See ksym.h. All symbols are resolved once, at load: patching a static call stops the machine for a moment. */
 #include <linux/kprobes.h>
+#include <linux/mmdebug.h>
 #include <linux/module.h>
 
 #include <kckpt/uapi.h>
 
 #include "ksym.h"
+
+#ifdef CONFIG_DEBUG_VM
+/* The assertions of <linux/mmap_lock.h> call it, and it is not exported. */
+void dump_mm(const struct mm_struct *mm)
+{
+	pr_err("address space %p\n", mm);
+}
+#endif
 
 typedef unsigned long ksym_lookup_t(const char *name);
 static unsigned long ksym_lookup_none(const char *name) { return 0; }

@@ -284,7 +284,8 @@ struct kckpt_object *kckpt_process_leader(struct kckpt_ctx *ctx, struct kckpt_ob
 	return kckpt_process_rec(ctx, process, &rec) ? NULL : kckpt_ref(ctx, process, rec.leader, KCKPT_F_task);
 }
 
-#define LIMITS_MIN 16	/* all that the first format version has, and with them those that process_lift_limits() lifts */
+/* All that the first version of the format has, and with them those that process_lift_limits() lifts. */
+#define LIMITS_MIN 16
 
 /* Those of the image, by resource; how many, or an error. A kernel that knows more gives the caller's. */
 static int process_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct rlimit limits[RLIM_NLIMITS])

@@ -169,8 +169,8 @@ ssize_t kckpt_session_write(struct kckpt_session *session, const void *buffer, s
 /*
  * kckpt_session_send() - the same from a seekable file, from where it stands, at most @size bytes, without a copy by
  * way of the caller. Returns how much was taken, and so by how much the file stands further on; 0 at its end; -EBUSY
- * when nothing was taken since the records have ended. Less than @size may also be due to a failure, which the next call
- * returns.
+ * when nothing was taken since the records have ended. Less than @size may also be due to a failure, which the next
+ * call returns.
  */
 ssize_t kckpt_session_send(struct kckpt_session *session, int fd, size_t size);
 

@@ -42,8 +42,9 @@
  * failed gives the same errno for whatever is asked of it but STATS, REPORT and ABORT.
  *
  * poll() tells what makes sense now: EPOLLOUT in EMPTY, LOADING and INSTANTIATED, where write() takes the image;
- * EPOLLIN in CAPTURED and SAVED, where read() gives it; EPOLLHUP in DONE; EPOLLERR when the session has failed,
- * a task could not build itself, or the watchdog has ended it, which wakes who polls. splice() from the device does as read(), and copies, too.
+ * EPOLLIN in CAPTURED and SAVED, where read() gives it; EPOLLHUP in DONE; EPOLLERR when the session has failed, a
+ * task could not build itself, or the watchdog has ended it, which wakes who polls. splice() from the device does
+ * as read(), and copies, too.
  *
  * Errors: an ioctl, read or write that fails returns -1 with errno as usual, and the session keeps a *report*,
  * a list of struct kckpt_error that says what, which task, descriptor and path, to be fetched with
