@@ -4,6 +4,9 @@
 VERSION := $(shell sed -n 's/^project.kckpt VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
 KERNELS := $(shell awk '/^[0-9]/ { print $$1 }' selftests/vm/kernels)
 
+# One that looks for mistakes in what runs on it; see selftests/vm/debug.config.
+DEBUG_KERNEL := $(firstword $(KERNELS))-debug
+
 # For vm, demo and vmtest: make vm KERNEL=6.12
 KERNEL ?= $(firstword $(KERNELS))
 # 1: the module has a hook that makes the nth allocation fail. Never in what is installed.
@@ -21,13 +24,14 @@ PACKAGES := qemu-system-x86 busybox-static kmod e2fsprogs xz-utils python3 gcc g
 	libcli11-dev libmnl-dev libxxhash-dev libfmt-dev nlohmann-json3-dev libgtest-dev scdoc
 LINT_PACKAGES := sparse shellcheck codespell clang-format
 DEMO_PACKAGES := criu
+DEBUG_PACKAGES := flex bison bc libssl-dev
 
 .PHONY: all
 all: module userspace ## module for all supported kernels, and the tool (default)
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo 'Supported kernels: $(KERNELS)'
 
 .PHONY: deps
@@ -54,8 +58,13 @@ build/include: # where Kbuild looks for it
 	@mkdir -p build
 	@ln -sfn ../include $@
 
-.PHONY: $(KERNELS:%=module-%)
-$(KERNELS:%=module-%): module-%: deps | build/include
+.PHONY: debug-deps
+debug-deps: deps
+	@selftests/vm/need-packages $(DEBUG_PACKAGES)
+
+.PHONY: $(KERNELS:%=module-%) module-$(DEBUG_KERNEL)
+module-$(DEBUG_KERNEL): debug-deps
+$(KERNELS:%=module-%) module-$(DEBUG_KERNEL): module-%: deps | build/include
 	$(call build_module,$$(selftests/vm/get-kernel $*)/build,build/kmod-$*)
 
 .PHONY: userspace
@@ -107,6 +116,11 @@ unit: userspace
 check: unit module $(TEST_PROGRAMS) $(EXAMPLES) ## all tests: unit tests, then those in VMs; the last line tells the result
 	@TIER=$(TIER) selftests/vm/run-tests $(RESULTS) $(KERNELS)
 	@selftests/summary $(RESULTS) unit $(KERNELS)
+
+.PHONY: check-debug
+check-debug: module-$(DEBUG_KERNEL) userspace $(TEST_PROGRAMS) $(EXAMPLES) ## the tests in a VM whose kernel looks for mistakes, and is built first; TESTS='pipe mm'
+	@TIER=$(TIER) TESTS='$(TESTS)' selftests/vm/run-tests $(RESULTS) $(DEBUG_KERNEL)
+	@selftests/summary $(RESULTS) $(DEBUG_KERNEL)
 
 .PHONY: vmtest
 vmtest: module-$(KERNEL) userspace $(TEST_PROGRAMS) $(EXAMPLES) ## the tests in one VM; TESTS='pipe mm' for some families only

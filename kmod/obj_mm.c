@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Address spaces. Areas are mapped again by the functions behind mmap() and friends, in the restored process; their
- * pages travel apart (pages.c). The vdso is the running kernel's own, at its old address.
+ * pages travel apart (pages.c). The vdso is the running kernel's own, at its old address. Droppable memory comes back
+ * empty, as programs must expect at any time: it holds the state of random numbers, of which no two copies may be had.
  *
  * Saved: areas of anonymous memory and of regular files, with protection, advice and locks; brk, stack, arguments,
  * environment, auxv, executable, mmap_base, dumpable, membarrier registrations, THP switch, mlockall(MCL_FUTURE).
@@ -62,6 +63,7 @@ static const struct vma_flag {
 	{ VM_SEQ_READ,		KCKPT_VMA_SEQ_READ,	MADV_SEQUENTIAL },
 	{ VM_RAND_READ,		KCKPT_VMA_RAND_READ,	MADV_RANDOM },
 	{ VM_MERGEABLE,		KCKPT_VMA_MERGEABLE,	MADV_MERGEABLE },
+	{ VM_DROPPABLE,		KCKPT_VMA_DROPPABLE,	0 },
 };
 
 /* What comes back by itself: from the protection, the file (VM_SHARED too, if it may be written), the first write. */
@@ -171,6 +173,8 @@ static const char *vma_flag_name(unsigned long extra)
 		return "a protection key";
 	if (extra & VM_SHADOW_STACK)
 		return "a shadow stack";
+	if (extra & VM_SEALED)
+		return "a sealed area (mseal)";
 	if (extra & (VM_IO | VM_PFNMAP | VM_MIXEDMAP))
 		return "device memory";
 	return NULL;
@@ -403,13 +407,14 @@ static int vma_rec(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const 
 
 static bool vma_sane(const struct kckpt_vma_rec *vma, u64 after)
 {
-	const u32 special = KCKPT_VMA_VDSO | KCKPT_VMA_VVAR | KCKPT_VMA_SEALED;
+	const u32 special = KCKPT_VMA_VDSO | KCKPT_VMA_VVAR | KCKPT_VMA_SEALED | KCKPT_VMA_DROPPABLE;
 
 	return vma->start >= after && vma->start < vma->end && vma->end <= TASK_SIZE_MAX &&
 	       IS_ALIGNED(vma->start, PAGE_SIZE) && IS_ALIGNED(vma->end, PAGE_SIZE) &&
 	       IS_ALIGNED(vma->offset, PAGE_SIZE) && !(vma->prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)) &&
 	       !(vma->vma_flags & ~(vma_flags_out(~0UL) | special)) &&
-	       (vma->file || !(vma->vma_flags & KCKPT_VMA_SHARED));
+	       (vma->file || !(vma->vma_flags & KCKPT_VMA_SHARED)) &&
+	       !(vma->vma_flags & KCKPT_VMA_DROPPABLE && vma->file);
 }
 
 static int mm_check_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_mm_rec *mm)
@@ -426,6 +431,8 @@ static int mm_check_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj, const
 			return err;
 		if (!vma_sane(&vma, after))
 			return kckpt_bad_image(ctx, obj, "area at 0x%llx", vma.start);
+		if (vma.vma_flags & KCKPT_VMA_DROPPABLE && !VM_DROPPABLE)
+			return kckpt_fail(ctx, obj, KCKPT_E_VMA_FLAG, 0, "droppable memory at 0x%llx", vma.start);
 		if (vma.file && !kckpt_ref(ctx, obj, vma.file, KCKPT_F_file))
 			return -EBADMSG;
 		after = vma.end;
@@ -499,7 +506,10 @@ static unsigned long vma_mmap_flags(const struct kckpt_vma_rec *vma)
 {
 	unsigned long flags = MAP_FIXED_NOREPLACE;
 
-	flags |= vma->vma_flags & KCKPT_VMA_SHARED ? MAP_SHARED : MAP_PRIVATE;
+	if (vma->vma_flags & KCKPT_VMA_DROPPABLE)
+		flags |= MAP_DROPPABLE;
+	else
+		flags |= vma->vma_flags & KCKPT_VMA_SHARED ? MAP_SHARED : MAP_PRIVATE;
 	if (!vma->file)
 		flags |= MAP_ANONYMOUS;
 	if (vma->vma_flags & KCKPT_VMA_GROWSDOWN)

@@ -155,7 +155,9 @@ static const struct mm_walk_ops batch_walk = {
 
 static bool vma_has_private_pages(struct vm_area_struct *vma)
 {
-	return !(vma->vm_flags & (VM_SHARED | VM_PFNMAP | VM_MIXEDMAP | VM_IO)) && vma->anon_vma;
+	const unsigned long other = VM_SHARED | VM_PFNMAP | VM_MIXEDMAP | VM_IO | VM_DROPPABLE;
+
+	return !(vma->vm_flags & other) && vma->anon_vma;
 }
 
 static bool page_is_zero(struct page *page, u32 nr)

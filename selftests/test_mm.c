@@ -199,6 +199,37 @@ TEST(mm_advice)
 	EXPECT_EQ(0, roundtrip(advice));
 }
 
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
+
+static char *map_droppable(void)
+{
+	return mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
+}
+
+/* It comes back empty: what it is for must not exist twice. Only of such memory the dump cannot be asked for. */
+static int droppable(void)
+{
+	char *at = map_droppable();
+
+	JOB_SETUP(at != MAP_FAILED);
+	mark(at, 4);
+	job_roundtrip();
+	JOB_CHECK(is_zero(at, 4 * PAGE));
+	JOB_CHECK(madvise(at, 4 * PAGE, MADV_DODUMP) && errno == EINVAL);
+	mark(at, 4);
+	JOB_CHECK(is_marked(at, 4));
+	return 0;
+}
+
+TEST(mm_droppable)
+{
+	if (map_droppable() == MAP_FAILED)
+		test_skip("no droppable memory before Linux 6.11");
+	EXPECT_EQ(0, roundtrip(droppable));
+}
+
 static int locked(void)
 {
 	char *all = map(8 * PAGE, PROT_READ | PROT_WRITE), *lazy;

@@ -132,6 +132,7 @@ enum kckpt_restart {
 #define KCKPT_VMA_VVAR		(1u << 14)	/* data pages of the vdso: come with it */
 #define KCKPT_VMA_VDSO		(1u << 15)
 #define KCKPT_VMA_SEALED	(1u << 20)	/* shared, but never to be written: mapped under F_SEAL_FUTURE_WRITE */
+#define KCKPT_VMA_DROPPABLE	(1u << 21)	/* the kernel may empty it at any time: its pages are not saved */
 
 /* shmem.shmem_flags */
 #define KCKPT_SHMEM_NORESERVE	(1u << 0)	/* charged page by page, not at once */

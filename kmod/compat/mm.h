@@ -102,6 +102,20 @@ static inline bool kckpt_page_has_others(struct page *page)
 }
 #endif
 
+/*
+ * VM_DROPPABLE: since 9651fcedf7b9 ("mm: add MAP_DROPPABLE for designating always lazily freeable mappings")
+ * (v6.11).
+ */
+#ifndef VM_DROPPABLE
+#define VM_DROPPABLE VM_NONE
+#define MAP_DROPPABLE 0x08
+#endif
+
+/* VM_SEALED: since 8be7258aad44 ("mseal: add mseal syscall") (v6.10). */
+#ifndef VM_SEALED
+#define VM_SEALED VM_NONE
+#endif
+
 /* VM_SHADOW_STACK: since 54007f818206 ("mm: Introduce VM_SHADOW_STACK for shadow stack memory") (v6.6). */
 #ifndef VM_SHADOW_STACK
 #define VM_SHADOW_STACK VM_NONE

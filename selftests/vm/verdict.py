@@ -11,7 +11,8 @@ DIED = 125
 COMPLAINT = re.compile('|'.join([
     r'\bBUG:', r'kernel BUG at', r'\bWARNING:', r'\bOops\b', r'general protection fault', r'Kernel panic',
     r'\b(KASAN|KCSAN|KMSAN|UBSAN|KFENCE):', r'kmemleak: \d+ new suspected', r'INFO: .*(stall|blocked for)',
-    r'possible (circular|recursive) locking', r'suspicious RCU usage', r'refcount_t:', r'(list_add|list_del) corruption',
+    r'possible (circular|recursive) locking', r'possible irq lock inversion', r'inconsistent lock state',
+    r'bad unlock balance', r'held lock freed', r'suspicious RCU usage', r'ODEBUG:', r'refcount_t:', r'(list_add|list_del) corruption',
     r'Bad (page state|rss-counter|page map)', r'scheduling while atomic', r'soft lockup', r'hard LOCKUP',
     r'detected stalls?', r'blocked for more than', r'unregister_netdevice: waiting', r'stack guard page was hit',
     r'Objects remaining in', r'INFO: Slab', r'workqueue lockup']))
