@@ -112,6 +112,13 @@ const char *test_new_cgroup(void)
 	return path;
 }
 
+int test_patience(void)
+{
+	const char *times = getenv("PATIENCE");
+
+	return times ? atoi(times) : 1;
+}
+
 bool test_is_long(void)
 {
 	const char *tier = getenv("TIER");
@@ -169,6 +176,7 @@ static void run_here(const struct test *test)
 
 static int run_apart(const struct test *test)
 {
+	unsigned int seconds;
 	pid_t pid;
 	int status;
 
@@ -181,9 +189,10 @@ static int run_apart(const struct test *test)
 	pid = fork();
 	if (!pid)
 		run_here(test);
-	status = wait_exit(pid, 1000 * (test->seconds ?: DEFAULT_LIMIT));
+	seconds = (test->seconds ?: DEFAULT_LIMIT) * (unsigned int)test_patience();
+	status = wait_exit(pid, 1000 * seconds);
 	if (status < 0) {
-		test_say("not done after %u s", test->seconds ?: DEFAULT_LIMIT);
+		test_say("not done after %u s", seconds);
 		kill(-pid, SIGKILL);
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);

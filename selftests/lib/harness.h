@@ -35,6 +35,9 @@ void test_register(struct test *test);
 
 #define TEST(test_name) TEST_LIMIT(test_name, 0)
 
+/* How many times longer things may take here than usual: $PATIENCE, for slow kernels. */
+int test_patience(void);
+
 /* A diagnostic line of TAP. */
 void test_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Something that was expected did not happen; the test goes on. */

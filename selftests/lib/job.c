@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define EVENT_MS 20000
+#define EVENT_MS (20000 * test_patience())
 
 enum turn { TURN_JOB, TURN_TEST };
 

@@ -13,7 +13,7 @@ struct tool_result {
 	const char *text;	/* what it printed, stdout and stderr */
 };
 
-#define TOOL_TIMEOUT_MS 60000
+#define TOOL_TIMEOUT_MS (60000 * test_patience())
 
 /* @argv: its arguments, without its name, up to NULL. @fds: descriptors that it gets. */
 pid_t tool_start(const char *const *argv, const struct job_fd *fds, int nr_fds);
