@@ -11,7 +11,7 @@
 
 static inline bool kckpt_kernel_untested(void)
 {
-	return LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0);
+	return LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0);
 }
 
 #endif
