@@ -156,7 +156,6 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(landlock_initialized,		cred,	"see confinement")				\
 	X(landlock_blob_sizes,		cred,	"see confinement")				\
 	X(sysctl_nr_open,		files,	"know the highest descriptor")			\
-	X(pipefifo_fops,		pipe,	"tell a pipe from any other file")		\
 	KCKPT_KSYM_PIDFD_DATA(X)
 
 #define X(name, family, why) DECLARE_STATIC_CALL(ksym_##name, name);
