@@ -132,7 +132,7 @@ static int shmem_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	struct user_namespace *ns = ctx->cred->user_ns;
 	struct kckpt_shmem_rec rec = {
 		.size = i_size_read(inode),
-		.shmem_flags = SHMEM_I(inode)->flags & VM_NORESERVE ? KCKPT_SHMEM_NORESERVE : 0,
+		.shmem_flags = kckpt_shmem_noreserve(inode) ? KCKPT_SHMEM_NORESERVE : 0,
 		.seals = SHMEM_I(inode)->seals,
 		.mode = inode->i_mode & S_IALLUGO,
 		.uid = from_kuid_munged(ns, inode->i_uid),
