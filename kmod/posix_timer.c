@@ -323,6 +323,18 @@ static void timer_set_end(const struct kckpt_ctx *ctx, const struct kckpt_posix_
 	spin_unlock_irqrestore(&timer->it_lock, flags);
 }
 
+/* Its signal is neither pending nor taken: where the kernel keeps it until it is wanted again. */
+static void timer_set_ignored(const struct kckpt_posix_timer_rec *rec, struct k_itimer *timer)
+{
+	unsigned long flags;
+
+	if (!(rec->timer_flags & KCKPT_TIMER_EXPIRED) || rec->timer_flags & KCKPT_TIMER_QUEUED)
+		return;
+	spin_lock_irqsave(&timer->it_lock, flags);
+	kckpt_timer_send_ignored(timer);
+	spin_unlock_irqrestore(&timer->it_lock, flags);
+}
+
 int kckpt_posix_timer_arm(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_posix_timer_rec *rec)
 {
 	struct k_itimer *timer = timer_find(rec->timer_id);
@@ -334,6 +346,7 @@ int kckpt_posix_timer_arm(struct kckpt_ctx *ctx, struct kckpt_object *obj, const
 		return kckpt_fail(ctx, obj, KCKPT_E_CREATE, -ENOENT, "timer %d", rec->timer_id);
 	if (!(rec->timer_flags & KCKPT_TIMER_ARMED)) {
 		timer_set_end(ctx, rec, timer);
+		timer_set_ignored(rec, timer);
 		return 0;
 	}
 	if (rec->clock >= 0 && !clock_is_absolute(rec))

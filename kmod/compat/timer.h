@@ -27,7 +27,7 @@ static inline bool kckpt_has_posix_timers(const struct signal_struct *signal)
  * The state of a timer of timer_create(), under its lock. kckpt_timer_queue() - its signal;
  * kckpt_timer_is_armed(); kckpt_timer_is_expired() - it is armed again when its signal is taken;
  * kckpt_timer_is_queued() - its signal is pending, and will be delivered; kckpt_timer_set_idle() - it is not armed.
- * kckpt_timer_send() - queues its signal; kckpt_timer_send_ignored() - of one that has expired, if nobody wants it.
+ * kckpt_timer_send() - queues its signal; kckpt_timer_send_ignored() - of one that has expired and has none pending.
  *
  * With the signals in their timers, since "posix-timers: Embed sigqueue in struct k_itimer" and what belongs to it
  * (v6.13), a signal is dropped if the timer was set anew since, and one that is ignored waits apart until it is not: so
