@@ -175,6 +175,8 @@ static const char *vma_flag_name(unsigned long extra)
 		return "a shadow stack";
 	if (extra & VM_SEALED)
 		return "a sealed area (mseal)";
+	if (extra & VM_MAYBE_GUARD)
+		return "guard pages (MADV_GUARD_INSTALL)";
 	if (extra & (VM_IO | VM_PFNMAP | VM_MIXEDMAP))
 		return "device memory";
 	return NULL;

@@ -266,4 +266,9 @@ static inline bool kckpt_page_has_others(struct page *page)
 #define VM_SHADOW_STACK VM_NONE
 #endif
 
+/* VM_MAYBE_GUARD: since "mm: introduce VM_MAYBE_GUARD and make visible in /proc/$pid/smaps" (v6.19). */
+#ifndef VM_MAYBE_GUARD
+#define VM_MAYBE_GUARD VM_NONE
+#endif
+
 #endif

@@ -99,14 +99,19 @@ static inline void kckpt_rseq_set(struct rseq __user *rseq, u32 len, u32 sig)
 #endif
 
 /*
- * kckpt_task_unsupported() - properties of a thread that v6.12 does not have: PR_TIMER_CREATE_RESTORE_IDS since
- * "posix-timers: Provide a mechanism to allocate a given timer ID" (v6.15), time slice extension by rseq (v7.0).
+ * kckpt_task_unsupported() - properties of a thread and its process that v6.12 does not have:
+ * PR_TIMER_CREATE_RESTORE_IDS (v6.15), time slice extension by rseq (v7.0), restrictions of io_uring that all later
+ * rings of a task inherit, and CLONE_AUTOREAP (both since v7.1).
  */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 1, 0)
 static inline const char *kckpt_task_unsupported(const struct task_struct *task)
 {
 	if (task->signal->timer_create_restore_ids)
 		return "timer ids of its choice (PR_TIMER_CREATE_RESTORE_IDS)";
+	if (task->signal->autoreap)
+		return "an end that nobody waits for (CLONE_AUTOREAP)";
+	if (task->io_uring_restrict)
+		return "restrictions of io_uring";
 #ifdef CONFIG_RSEQ_SLICE_EXTENSION
 	if (task->rseq.slice.state.enabled)
 		return "time slice extension (PR_RSEQ_SLICE_EXTENSION)";
