@@ -120,7 +120,7 @@ void kckpt_hide_eintr(struct task_struct *task)
 
 	if (!try_get_task_stack(task))
 		return;
-	if (kcall(__lock_task_sighand)(task, &flags)) {
+	if (kckpt_lock_task_sighand(task, &flags)) {
 		eintr_hide(task, task_pt_regs(task));
 		unlock_task_sighand(task, &flags);
 	}

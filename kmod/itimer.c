@@ -26,7 +26,7 @@ int kckpt_itimers_describe(struct task_struct *leader, struct kckpt_timers_rec *
 		return -EAGAIN;
 	if (hrtimer_is_queued(&signal->real_timer))
 		rec->timers_flags |= KCKPT_TIMERS_REAL;
-	rec->real_expires = hrtimer_get_expires_ns(&signal->real_timer);
+	rec->real_expires = ktime_to_ns(hrtimer_get_expires(&signal->real_timer));
 	rec->real_interval = signal->it_real_incr;
 	rec->prof_left = cpu_itimer_left(leader, CPUCLOCK_PROF);
 	rec->prof_interval = signal->it[CPUCLOCK_PROF].incr;

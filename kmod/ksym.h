@@ -42,13 +42,18 @@
 
 #include <asm/fpu/types.h>
 
+#include "compat/cpu.h"
 #include "compat/lock.h"
+#include "compat/mm.h"
 #include "compat/pidfd.h"
+#include "compat/signal.h"
+#include "compat/timer.h"
 
 /* Declared in private headers of the kernel, or nowhere. */
 int do_prlimit(struct task_struct *task, unsigned int resource, struct rlimit *new_limit,
 	       struct rlimit *old_limit);
 char *__d_path(const struct path *path, const struct path *root, char *buf, int len);
+int anon_vma_fork(struct vm_area_struct *vma, struct vm_area_struct *parent);
 int map_vdso_once(const struct vdso_image *image, unsigned long addr);
 long do_arch_prctl_64(struct task_struct *task, int option, unsigned long arg);
 int copy_uabi_from_kernel_to_xstate(struct fpstate *fpstate, const void *kbuf, u32 *pkru);
@@ -79,7 +84,7 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(put_task_stack,	stream,	"look at the registers of a task that may die")		\
 	X(ptrace_may_access,	stream,	"ask whether the caller may look into a task")		\
 	X(do_exit,		process, "be a zombie again")					\
-	X(__lock_task_sighand,	process, "read pending signals")				\
+	KCKPT_KSYM_SIGNAL_CALLS(X)								\
 	X(do_sigaction,		sighand, "set signal handlers")					\
 	X(alloc_pid,		process, "take an id that no process has")			\
 	X(free_pid,		process, "give such an id back")				\
@@ -101,7 +106,7 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(walk_page_range,	mm,	"find the pages of an area")				\
 	X(copy_page_range,	mm,	"share pages copy-on-write")				\
 	X(anon_vma_fork,	mm,	"let both mappings of a shared page be found")		\
-	X(zap_page_range_single, mm,	"unmap what is not shared of a huge page")		\
+	KCKPT_KSYM_MM_CALLS(X)									\
 	X(flush_tlb_mm_range,	mm,	"forget translations that have become read-only")	\
 	X(get_mm_exe_file,	mm,	"find the executable")					\
 	X(replace_mm_exe_file,	mm,	"set the executable")					\
@@ -110,7 +115,6 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(__x64_sys_madvise,	mm,	"set the advice of an area")				\
 	X(__x64_sys_mlock2,	mm,	"lock an area")						\
 	X(__x64_sys_mlockall,	mm,	"lock areas to come")					\
-	X(set_dumpable,		mm,	"set who may look into an address space")		\
 	X(__x64_sys_membarrier,	mm,	"register for memory barriers")				\
 	X(free_uid,		cred,	"let go of the account of a user")			\
 	X(alloc_uid,		cred,	"find the account of a user")				\
@@ -128,7 +132,7 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(do_timer_create,	timer,	"create a POSIX timer")					\
 	X(do_timer_settime,	timer,	"arm a POSIX timer")					\
 	X(do_setitimer,		timer,	"arm an interval timer")				\
-	X(send_sigqueue,	timer,	"queue the signal of a POSIX timer again")		\
+	KCKPT_KSYM_TIMER_CALLS(X)								\
 	X(task_cputime,		timer,	"read the CPU time of a thread")			\
 	X(thread_group_cputime,	timer,	"read the CPU time of a process")			\
 	X(__x64_sys_eventfd2,	eventfd, "make an event counter")				\
@@ -141,7 +145,7 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 #define KCKPT_KSYM_DATA(X)									\
 	X(cgroup_mutex,			stream,	"serialize with changes of the hierarchy")	\
 	X(tasklist_lock,		process, "look at the children of a task")		\
-	X(vdso_image_64,		mm,	"the vdso of this kernel")			\
+	KCKPT_KSYM_VDSO_DATA(X)									\
 	X(special_mapping_vmops,	mm,	"tell the vdso from any other area")		\
 	X(fpu_user_cfg,			cpu,	"size and features of the vector state")	\
 	X(hrtimer_nanosleep_restart,	task,	"resume a sleep")				\
@@ -152,7 +156,6 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(landlock_initialized,		cred,	"see confinement")				\
 	X(landlock_blob_sizes,		cred,	"see confinement")				\
 	X(sysctl_nr_open,		files,	"know the highest descriptor")			\
-	X(pipefifo_fops,		pipe,	"tell a pipe from any other file")		\
 	KCKPT_KSYM_PIDFD_DATA(X)
 
 #define X(name, family, why) DECLARE_STATIC_CALL(ksym_##name, name);

@@ -25,7 +25,7 @@
  */
 static bool dentries_are_names(const struct dentry *dir)
 {
-	const struct dentry_operations *ops = dir->d_sb->s_d_op;
+	const struct dentry_operations *ops = kckpt_dentry_ops(dir->d_sb);
 
 	return !ops || !(ops->d_weak_revalidate || ops->d_init || ops->d_release || ops->d_prune || ops->d_iput ||
 			 ops->d_dname || ops->d_automount || ops->d_manage || ops->d_real);
@@ -143,28 +143,25 @@ struct entry {
 
 static int entry_make(const struct path *dir, struct dentry *dentry, const struct entry *entry)
 {
-	struct inode *inode = d_inode(dir->dentry);
-
 	if (entry->other)
-		return vfs_link(entry->other, kckpt_idmap(dir->mnt), inode, dentry, NULL);
+		return vfs_link(entry->other, kckpt_idmap(dir->mnt), d_inode(dir->dentry), dentry, NULL);
 	switch (entry->type) {
 	case S_IFDIR:
-		return vfs_mkdir(kckpt_idmap(dir->mnt), inode, dentry, NAMELESS_MODE);
+		return kckpt_mkdir(dir, dentry, NAMELESS_MODE);
 	case S_IFLNK:
-		return vfs_symlink(kckpt_idmap(dir->mnt), inode, dentry, entry->target);
+		return kckpt_symlink(dir, dentry, entry->target);
 	default:
-		return vfs_mknod(kckpt_idmap(dir->mnt), inode, dentry, entry->type | NAMELESS_MODE, 0);
+		return kckpt_mknod(dir, dentry, entry->type | NAMELESS_MODE);
 	}
 }
 
 static int entry_remove(const struct path *dir, struct dentry *dentry)
 {
-	struct inode *inode = d_inode(dir->dentry);
 	int err;
 
 	dget(dentry);
-	err = d_is_dir(dentry) ? vfs_rmdir(kckpt_idmap(dir->mnt), inode, dentry) :
-				 vfs_unlink(kckpt_idmap(dir->mnt), inode, dentry, NULL);
+	err = d_is_dir(dentry) ? kckpt_rmdir(dir, dentry) :
+				 vfs_unlink(kckpt_idmap(dir->mnt), d_inode(dir->dentry), dentry, NULL);
 	dput(dentry);
 	return err;
 }
@@ -172,7 +169,7 @@ static int entry_remove(const struct path *dir, struct dentry *dentry)
 /* A network file system wants it to be looked up again: such a dentry is not for us. */
 static int entry_remove_anew(const struct path *dir, const char *name)
 {
-	struct dentry *dentry = lookup_one(kckpt_idmap(dir->mnt), name, dir->dentry, strlen(name));
+	struct dentry *dentry = kckpt_lookup_one(dir, name);
 
 	if (IS_ERR(dentry))
 		return PTR_ERR(dentry);
@@ -210,7 +207,7 @@ static int removed_entry(const struct path *dir, const char *name, const struct 
 	if (err)
 		return err;
 	inode_lock_nested(inode, I_MUTEX_PARENT);
-	dentry = lookup_one(kckpt_idmap(dir->mnt), name, dir->dentry, strlen(name));
+	dentry = kckpt_lookup_one(dir, name);
 	err = IS_ERR(dentry) ? PTR_ERR(dentry) : entry_made_and_removed(dir, dentry, name, entry);
 	inode_unlock(inode);
 	mnt_drop_write(dir->mnt);

@@ -19,6 +19,7 @@
 #include <asm/pkru.h>
 #include <asm/prctl.h>
 
+#include "compat/cpu.h"
 #include "compat/task.h"
 #include "family.h"
 #include "fault.h"
@@ -69,7 +70,7 @@ static const char *cpu_unsupported(struct task_struct *task, const struct pt_reg
 		return "I/O port permissions";
 	if (test_tsk_thread_flag(task, TIF_NOTSC) || test_tsk_thread_flag(task, TIF_NOCPUID))
 		return "a disabled TSC or CPUID";
-	if (task->group_leader->thread.fpu.perm.__state_perm & XFEATURE_MASK_USER_DYNAMIC)
+	if (kckpt_fpu(task->group_leader)->perm.__state_perm & XFEATURE_MASK_USER_DYNAMIC)
 		return "AMX permission (arch_prctl)";
 	if (kckpt_has_shadow_stack(task))
 		return "a shadow stack";
@@ -171,7 +172,7 @@ static int cpu_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 /* Loads the area at the next return to user mode, as a signal frame would be. */
 static int cpu_load_xsave(const void *area)
 {
-	struct fpu *fpu = &current->thread.fpu;
+	struct fpu *fpu = kckpt_fpu(current);
 	int err;
 
 	fpregs_lock();

@@ -28,8 +28,6 @@
 /* What F_GETFL may tell of a file that we open again. */
 #define FILE_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
 		    O_NOFOLLOW | O_NOATIME | O_PATH | FASYNC | __O_TMPFILE | O_EXCL)
-/* What the kernel keeps there of files that it opened itself: executables, files below an overlay. */
-#define FILE_FLAGS_INTERNAL (__FMODE_EXEC | __FMODE_NONOTIFY)
 
 #define FILE_FILE_FLAGS (KCKPT_FILE_INHERIT | KCKPT_FILE_READ | KCKPT_FILE_WRITE | KCKPT_FILE_NO_WRITER | \
 			 KCKPT_FILE_FIRST)
@@ -103,7 +101,7 @@ static int file_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 	if (outside)
 		return min(outside, 0);
-	if (file->f_flags & ~(FILE_FLAGS | FILE_FLAGS_INTERNAL))
+	if (file->f_flags & ~(FILE_FLAGS | KCKPT_FILE_FLAGS_INTERNAL))
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "an unknown flag on %pD4", file);
 	family = kckpt_family_of_file(file);
 	if (!family) {
@@ -130,7 +128,7 @@ static int file_check_holders(struct kckpt_ctx *ctx, struct kckpt_object *obj, s
 
 	for (i = 0; i < 3; i++) {
 		/* Met so often inside, and held by us. */
-		if (file_count(file) <= obj->seen + 1)
+		if (kckpt_file_count(file) <= obj->seen + 1)
 			return 0;
 		if (kckpt_find_holder(ctx, file_is, file, &holder))
 			return kckpt_fail(ctx, obj, code, 0, "by pid %d (%s), fd %d", holder.pid, holder.comm,

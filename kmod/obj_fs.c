@@ -10,6 +10,7 @@
 #include <linux/magic.h>
 #include <linux/namei.h>
 
+#include "compat/fs.h"
 #include "family.h"
 #include "fault.h"
 #include "ksym.h"
@@ -25,9 +26,9 @@ static void fs_put_users(struct fs_struct *fs)
 {
 	bool last;
 
-	spin_lock(&fs->lock);
+	kckpt_fs_lock(fs);
 	last = !--fs->users;
-	spin_unlock(&fs->lock);
+	kckpt_fs_unlock(fs);
 	if (last)
 		kcall(free_fs_struct)(fs);
 }
@@ -63,13 +64,13 @@ static bool fs_paths(struct task_struct *task, struct path *root, struct path *p
 	task_lock(task);
 	fs = task->fs;
 	if (fs) {
-		spin_lock(&fs->lock);
+		kckpt_fs_lock(fs);
 		*root = fs->root;
 		*pwd = fs->pwd;
 		path_get(root);
 		path_get(pwd);
 		*umask = fs->umask;
-		spin_unlock(&fs->lock);
+		kckpt_fs_unlock(fs);
 	}
 	task_unlock(task);
 	return fs;
@@ -235,9 +236,9 @@ static int fs_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	kcall(set_fs_pwd)(current->fs, &pwd);
 	path_put(&pwd);
 	current->fs->umask = rec.umask;
-	spin_lock(&current->fs->lock);
+	kckpt_fs_lock(current->fs);
 	current->fs->users++;
-	spin_unlock(&current->fs->lock);
+	kckpt_fs_unlock(current->fs);
 	obj->made = current->fs;
 	return 0;
 }
@@ -248,9 +249,9 @@ void kckpt_fs_adopt(struct kckpt_object *obj)
 
 	if (fs == old)
 		return;
-	spin_lock(&fs->lock);
+	kckpt_fs_lock(fs);
 	fs->users++;
-	spin_unlock(&fs->lock);
+	kckpt_fs_unlock(fs);
 	task_lock(current);
 	current->fs = fs;
 	task_unlock(current);

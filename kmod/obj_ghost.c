@@ -113,7 +113,7 @@ static struct dentry *ghost_other_name(const struct path *path)
 	u32 nr = 0, i;
 
 	spin_lock(&inode->i_lock);
-	hlist_for_each_entry(dentry, &inode->i_dentry, d_u.d_alias) {
+	kckpt_for_each_alias(dentry, inode) {
 		spin_lock(&dentry->d_lock);
 		if (!d_unhashed(dentry) && !(dentry->d_flags & DCACHE_NFSFS_RENAMED) && nr < GHOST_MAX_NAMES)
 			names[nr++] = dget_dlock(dentry);
@@ -321,7 +321,7 @@ static int ghost_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	rec.uid = from_kuid_munged(current_user_ns(), stat.uid);
 	rec.gid = from_kgid_munged(current_user_ns(), stat.gid);
 	rec.other = kckpt_id_of(ctx, KCKPT_F_path, ghost->other);
-	if (!rec.other && READ_ONCE(d_inode(ghost->path.dentry)->i_state) & I_LINKABLE)
+	if (!rec.other && kckpt_inode_state(d_inode(ghost->path.dentry)) & I_LINKABLE)
 		rec.ghost_flags = KCKPT_GHOST_LINKABLE;
 	rec.mount_len = ghost_mount_len(ctx, &ghost->path, buf);
 	name = kckpt_path_of_deleted(ctx, obj, &ghost->path, buf);

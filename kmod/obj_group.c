@@ -12,6 +12,7 @@
 #include <linux/sched/signal.h>
 #include <linux/tty.h>
 
+#include "compat/task.h"
 #include "family.h"
 #include "fault.h"
 #include "ksym.h"
@@ -172,7 +173,7 @@ static void drop_terminal(struct task_struct *task)
 	struct tty_struct *tty = NULL;
 	unsigned long flags;
 
-	if (kcall(__lock_task_sighand)(task, &flags)) {
+	if (kckpt_lock_task_sighand(task, &flags)) {
 		tty = task->signal->tty;
 		task->signal->tty = NULL;
 		unlock_task_sighand(task, &flags);
@@ -192,8 +193,8 @@ int kckpt_group_join(struct kckpt_ctx *ctx, struct kckpt_object *process, u64 id
 {
 	struct kckpt_object *obj = kckpt_objtab_get(&ctx->objs, id), *leader;
 	struct task_struct *task = process->made;
+	struct pid *freed[PIDTYPE_MAX] = {}, *pid, *old;
 	struct kckpt_group_rec rec;
-	struct pid *pid, *old;
 	int err;
 
 	if (!id)
@@ -210,10 +211,12 @@ int kckpt_group_join(struct kckpt_ctx *ctx, struct kckpt_object *process, u64 id
 	if (pid_alive(task) && group_alive(obj, leader, pid)) {
 		old = type == PIDTYPE_SID ? task_session(task) : task_pgrp(task);
 		if (old != pid)
-			kcall(change_pid)(task, type, pid);
+			kckpt_change_pid(freed, task, type, pid);
 		obj->value = 1;
 	}
 	write_unlock_irq(kdata(tasklist_lock));
+	if (freed[type])
+		kcall(free_pid)(freed[type]);
 	return 0;
 }
 

@@ -12,6 +12,7 @@
  */
 #include <linux/file.h>
 
+#include "compat/file.h"
 #include "compat/lock.h"
 #include "family.h"
 #include "fault.h"
@@ -92,7 +93,7 @@ void kckpt_lock_check_shared(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	const struct file *file = obj->ptr;
 	struct kckpt_where where;
 
-	if (file_count(file) > obj->seen + 1 && kckpt_find_holder(ctx, lock_same_file, file, &where))
+	if (kckpt_file_count(file) > obj->seen + 1 && kckpt_find_holder(ctx, lock_same_file, file, &where))
 		kckpt_fail(ctx, obj, KCKPT_E_LOCK_SHARED, 0, "%pD4, by pid %d (%s), fd %d", file, where.pid, where.comm,
 			   where.fd);
 }

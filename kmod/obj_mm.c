@@ -175,6 +175,8 @@ static const char *vma_flag_name(unsigned long extra)
 		return "a shadow stack";
 	if (extra & VM_SEALED)
 		return "a sealed area (mseal)";
+	if (extra & VM_MAYBE_GUARD)
+		return "guard pages (MADV_GUARD_INSTALL)";
 	if (extra & (VM_IO | VM_PFNMAP | VM_MIXEDMAP))
 		return "device memory";
 	return NULL;
@@ -213,7 +215,7 @@ static const char *mm_unsupported(struct mm_struct *mm)
 	u32 unknown;
 
 	/* They leave breakpoints in the text, which would be saved with it. */
-	if (test_bit(MMF_HAS_UPROBES, &mm->flags))
+	if (kckpt_mm_test(mm, MMF_HAS_UPROBES))
 		return "uprobes";
 #ifdef CONFIG_MODIFY_LDT_SYSCALL
 	if (mm->context.ldt)
@@ -336,7 +338,7 @@ static int mm_put_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct 
 
 static u64 vdso_digest(void)
 {
-	const struct vdso_image *image = kdata(vdso_image_64);
+	const struct vdso_image *image = kckpt_vdso_image();
 
 	return xxh64(image->data, image->size, 0);
 }
@@ -345,9 +347,20 @@ static u64 vdso_digest(void)
 
 static u32 mm_flags_out(const struct mm_struct *mm)
 {
-	return (test_bit(MMF_DISABLE_THP, &mm->flags) ? KCKPT_MM_THP_DISABLED : 0) |
+	return (kckpt_mm_test(mm, KCKPT_MMF_DISABLE_THP) ? KCKPT_MM_THP_DISABLED : 0) |
 	       (mm->def_flags & VM_LOCKED ? KCKPT_MM_LOCK_FUTURE : 0) |
 	       (mm->def_flags & VM_LOCKONFAULT ? KCKPT_MM_LOCK_ONFAULT : 0);
+}
+
+static u32 mm_core_filter(const struct mm_struct *mm)
+{
+	unsigned int bit;
+	u32 filter = 0;
+
+	for (bit = 0; bit < MMF_DUMP_FILTER_BITS; bit++)
+		if (kckpt_mm_test(mm, MMF_DUMP_FILTER_SHIFT + bit))
+			filter |= BIT(bit);
+	return filter;
 }
 
 static void mm_describe(struct kckpt_ctx *ctx, struct mm_struct *mm, struct kckpt_mm_rec *rec)
@@ -367,9 +380,9 @@ static void mm_describe(struct kckpt_ctx *ctx, struct mm_struct *mm, struct kckp
 		.vdso = (unsigned long)mm->context.vdso,
 		.vdso_digest = vdso_digest(),
 		.auxv_len = sizeof(mm->saved_auxv),
-		.dumpable = get_dumpable(mm),
+		.dumpable = kckpt_dumpable(mm),
 		.mm_flags = mm_flags_out(mm),
-		.core_filter = (mm->flags & MMF_DUMP_FILTER_MASK) >> MMF_DUMP_FILTER_SHIFT,
+		.core_filter = mm_core_filter(mm),
 		.membarrier = mm_membarrier_commands(atomic_read(&mm->membarrier_state), &unknown),
 	};
 	if (exe)
@@ -496,7 +509,7 @@ static int mm_map_vdso(struct kckpt_ctx *ctx, struct kckpt_object *obj, const st
 	current->mm->context.vdso = NULL;
 	if (!start)
 		return 0;
-	err = kckpt_should_fail() ? -ENOMEM : kcall(map_vdso_once)(kdata(vdso_image_64), start);
+	err = kckpt_should_fail() ? -ENOMEM : kcall(map_vdso_once)(kckpt_vdso_image(), start);
 	if (err || (unsigned long)current->mm->context.vdso != mm->vdso)
 		return kckpt_fail(ctx, obj, KCKPT_E_VMA_MAP, err ?: -EADDRNOTAVAIL, "vdso at 0x%llx", mm->vdso);
 	return 0;
@@ -731,7 +744,7 @@ static void mm_set_core_filter(u32 filter)
 	unsigned int bit;
 
 	for (bit = 0; bit < MMF_DUMP_FILTER_BITS; bit++)
-		assign_bit(MMF_DUMP_FILTER_SHIFT + bit, &current->mm->flags, filter & BIT(bit));
+		kckpt_mm_assign(current->mm, MMF_DUMP_FILTER_SHIFT + bit, filter & BIT(bit));
 }
 
 /* mlockall(MCL_FUTURE): last of all, so that it finds nothing to lock. */
@@ -762,7 +775,7 @@ int kckpt_mm_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		if (err)
 			return err;
 	}
-	assign_bit(MMF_DISABLE_THP, &current->mm->flags, mm.mm_flags & KCKPT_MM_THP_DISABLED);
+	kckpt_mm_assign(current->mm, KCKPT_MMF_DISABLE_THP, mm.mm_flags & KCKPT_MM_THP_DISABLED);
 	mm_set_core_filter(mm.core_filter);
 	return mm_set_membarrier(ctx, obj, mm.membarrier) ?: mm_lock_future(ctx, obj, mm.mm_flags);
 }
@@ -775,7 +788,7 @@ void kckpt_mm_seal(struct kckpt_ctx *ctx)
 
 	kckpt_for_each_object(&ctx->objs, obj)
 		if (obj->family == KCKPT_F_mm && obj->made && !mm_rec(ctx, obj, &rec, &auxv))
-			kcall(set_dumpable)(obj->made, rec.dumpable);
+			kckpt_set_dumpable(obj->made, rec.dumpable);
 }
 
 const struct kckpt_family_ops kckpt_mm_ops = {

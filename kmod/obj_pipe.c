@@ -31,9 +31,10 @@ static struct pipe_inode_info *pipe_of(const struct kckpt_object *obj)
 	return (struct pipe_inode_info *)obj->ptr;
 }
 
+/* Anonymous ones have file operations of their own since v6.15. */
 static bool pipe_claims(struct file *file)
 {
-	return file->f_op == kdata(pipefifo_fops);
+	return kcall(get_pipe_info)(file, false);
 }
 
 static const void *pipe_key(struct file *file)

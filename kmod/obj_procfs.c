@@ -33,6 +33,7 @@
 #include <linux/seq_file.h>
 
 #include "compat/file.h"
+#include "compat/procfs.h"
 #include "family.h"
 #include "fault.h"
 #include "obj_cred.h"
@@ -187,13 +188,6 @@ static int procfs_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	       PTR_ERR_OR_ZERO(kckpt_intern(ctx, KCKPT_F_cred, get_cred(file->f_cred), &obj->where));
 }
 
-/* The head of what fs/proc/internal.h keeps of an open file on areas. */
-struct proc_maps_private {
-	struct inode *inode;
-	struct task_struct *task;
-	struct mm_struct *mm;
-};
-
 /* The address space that a file was opened on; it stays when its process has another one. */
 static struct mm_struct *procfs_mm(const struct file *file)
 {
@@ -204,7 +198,7 @@ static struct mm_struct *procfs_mm(const struct file *file)
 	if (NAME_IS_ONE_OF(dentry, "mem", "environ", "auxv", "pagemap") || NAME_IS_ONE_OF(dentry->d_parent, "attr"))
 		return file->private_data;
 	if (NAME_IS_ONE_OF(dentry, "maps", "smaps", "smaps_rollup", "numa_maps"))
-		return ((struct proc_maps_private *)((struct seq_file *)file->private_data)->private)->mm;
+		return ((struct kckpt_proc_maps *)((struct seq_file *)file->private_data)->private)->mm;
 	return NULL;
 }
 

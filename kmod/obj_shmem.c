@@ -132,7 +132,7 @@ static int shmem_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	struct user_namespace *ns = ctx->cred->user_ns;
 	struct kckpt_shmem_rec rec = {
 		.size = i_size_read(inode),
-		.shmem_flags = SHMEM_I(inode)->flags & VM_NORESERVE ? KCKPT_SHMEM_NORESERVE : 0,
+		.shmem_flags = kckpt_shmem_noreserve(inode) ? KCKPT_SHMEM_NORESERVE : 0,
 		.seals = SHMEM_I(inode)->seals,
 		.mode = inode->i_mode & S_IALLUGO,
 		.uid = from_kuid_munged(ns, inode->i_uid),
@@ -221,13 +221,13 @@ static int shmem_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 static struct file *shmem_setup(const struct kckpt_shmem_rec *rec, const char *name)
 {
-	unsigned long flags = rec->shmem_flags & KCKPT_SHMEM_NORESERVE ? VM_NORESERVE : 0;
 	char text[NAME_MAX + 1] = "dev/zero";
 	struct file *file;
 
 	if (rec->shmem_flags & KCKPT_SHMEM_MEMFD)
 		snprintf(text, sizeof(text), MEMFD_PREFIX "%.*s", rec->name_len, name);
-	file = kckpt_should_fail() ? ERR_PTR(-ENOMEM) : shmem_file_setup(text, rec->size, flags);
+	file = kckpt_should_fail() ? ERR_PTR(-ENOMEM) : 
+	       kckpt_shmem_setup(text, rec->size, rec->shmem_flags & KCKPT_SHMEM_NORESERVE);
 	/* As memfd_create() does; nobody seeks in the other kind. */
 	if (!IS_ERR(file))
 		file->f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;

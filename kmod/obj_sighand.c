@@ -46,7 +46,7 @@ static unsigned int sighand_users(struct task_struct *task)
 	unsigned int users = 0;
 	unsigned long flags;
 
-	sighand = kcall(__lock_task_sighand)(task, &flags);
+	sighand = kckpt_lock_task_sighand(task, &flags);
 	if (sighand) {
 		users = refcount_read(&sighand->count);
 		unlock_task_sighand(task, &flags);
@@ -70,7 +70,7 @@ static int sighand_action(struct kckpt_ctx *ctx, struct kckpt_object *obj, int s
 	struct k_sigaction ka;
 	unsigned long flags;
 
-	sighand = kcall(__lock_task_sighand)(task, &flags);
+	sighand = kckpt_lock_task_sighand(task, &flags);
 	if (!sighand)
 		return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "it was killed");
 	ka = sighand->action[sig - 1];

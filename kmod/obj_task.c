@@ -109,7 +109,7 @@ static bool task_check_namespaces(struct kckpt_ctx *ctx, struct kckpt_object *ob
 
 static const char *task_attribute(struct task_struct *task)
 {
-	if ((unsigned long)task->robust_list >= TASK_SIZE_MAX || (unsigned long)task->clear_child_tid >= TASK_SIZE_MAX)
+	if ((unsigned long)kckpt_robust_list(task) >= TASK_SIZE_MAX || (unsigned long)task->clear_child_tid >= TASK_SIZE_MAX)
 		return "a robust list or thread id at a kernel address";
 	if (task->io_uring || task->flags & PF_IO_WORKER)
 		return "io_uring";
@@ -117,7 +117,7 @@ static const char *task_attribute(struct task_struct *task)
 		return "SysV semaphore undo values";
 	if (test_task_syscall_work(task, SYSCALL_USER_DISPATCH))
 		return "syscall user dispatch";
-	return kckpt_sched_refused(task);
+	return kckpt_task_unsupported(task) ?: kckpt_sched_refused(task);
 }
 
 /* Runs with the scheduler's lock on the task, so that it cannot wake up and exit while we look. */
@@ -159,7 +159,7 @@ static int task_restart(struct task_struct *task, const struct pt_regs *regs, st
 		rec->restart_addr = (unsigned long)block->poll.ufds;
 		rec->restart_val = block->poll.nfds;
 		rec->restart_flags = block->poll.has_timeout ? KCKPT_RESTART_F_TIMED : 0;
-		rec->restart_expires = block->poll.tv_sec * NSEC_PER_SEC + block->poll.tv_nsec;
+		rec->restart_expires = kckpt_poll_end(block);
 	} else {
 		return -EOPNOTSUPP;
 	}
@@ -278,8 +278,8 @@ static int task_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		.altstack_size = task->sas_ss_size,
 		.blocked = sigset_to_u64(&task->blocked),
 		.clear_child_tid = (unsigned long)task->clear_child_tid,
-		.robust_list = (unsigned long)task->robust_list,
-		.rseq = (unsigned long)task->rseq,
+		.robust_list = (unsigned long)kckpt_robust_list(task),
+		.rseq = (unsigned long)kckpt_rseq(task),
 		.timer_slack_ns = task->timer_slack_ns,
 		.default_timer_slack_ns = task->default_timer_slack_ns,
 		.loginuid = from_kuid(current_user_ns(), audit_get_loginuid(task)),
@@ -301,9 +301,9 @@ static int task_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		rec.task_flags |= KCKPT_TASK_RESTORE_SIGMASK;
 		rec.saved_blocked = sigset_to_u64(&task->saved_sigmask);
 	}
-	if (task->rseq) {
+	if (kckpt_rseq(task)) {
 		rec.rseq_len = kckpt_rseq_len(task);
-		rec.rseq_sig = task->rseq_sig;
+		rec.rseq_sig = kckpt_rseq_sig(task);
 	}
 	if (!kckpt_cpu_regs(task, &regs) || task_restart(task, &regs, &rec))
 		return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "");
@@ -395,7 +395,7 @@ void kckpt_task_disown(struct task_struct *task)
 	kcall(__set_current_blocked)(&all);
 	/* They point into the caller's memory; the kernel would write there when this task exits. */
 	rseq_execve(task);
-	task->robust_list = NULL;
+	kckpt_robust_list(task) = NULL;
 	task->clear_child_tid = NULL;
 	task->pdeath_signal = 0;
 }
@@ -428,8 +428,7 @@ static void task_set_restart(const struct kckpt_ctx *ctx, const struct kckpt_tas
 		block->poll.ufds = (struct pollfd __user *)rec->restart_addr;
 		block->poll.nfds = rec->restart_val;
 		block->poll.has_timeout = !!(rec->restart_flags & KCKPT_RESTART_F_TIMED);
-		block->poll.tv_sec = at / NSEC_PER_SEC;
-		block->poll.tv_nsec = at % NSEC_PER_SEC;
+		kckpt_poll_set_end(block, at);
 		block->fn = kdata(do_restart_poll);
 		break;
 	default:
@@ -551,8 +550,7 @@ int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 	current->sas_ss_size = rec.altstack_size;
 	current->sas_ss_flags = rec.altstack_flags;
 	current->clear_child_tid = (int __user *)rec.clear_child_tid;
-	kckpt_rseq_set(current, (struct rseq __user *)rec.rseq, rec.rseq_len, rec.rseq_sig);
-	rseq_set_notify_resume(current);
+	kckpt_rseq_set((struct rseq __user *)rec.rseq, rec.rseq_len, rec.rseq_sig);
 	current->loginuid = make_kuid(current_user_ns(), rec.loginuid);
 	task_set_restart(ctx, &rec);
 	err = kckpt_sched_restore(ctx, obj, &rec) ?:

@@ -97,11 +97,11 @@ static int fill_snapshot(struct kckpt_ctx *ctx, struct task_struct *leader, stru
 	unsigned long flags;
 	int err;
 
-	if (!kcall(__lock_task_sighand)(leader, &flags))
+	if (!kckpt_lock_task_sighand(leader, &flags))
 		return -ESRCH;
 	rcu_read_lock();
 	err = kckpt_itimers_describe(leader, &snapshot->rec) ?: fill_posix_timers(ctx, leader, snapshot, room);
-	snapshot->rec.next_id = leader->signal->next_posix_timer_id;
+	snapshot->rec.next_id = kckpt_timer_next_id(leader->signal);
 	snapshot->alarm_due = snapshot->rec.timers_flags & KCKPT_TIMERS_REAL &&
 			      !sigismember(&leader->signal->shared_pending.signal, SIGALRM);
 	rcu_read_unlock();
@@ -115,7 +115,7 @@ static int count_timers(struct task_struct *leader)
 	unsigned long flags;
 	int nr = 0;
 
-	if (!kcall(__lock_task_sighand)(leader, &flags))
+	if (!kckpt_lock_task_sighand(leader, &flags))
 		return -ESRCH;
 	kckpt_for_each_posix_timer(timer, leader->signal)
 		nr++;
@@ -281,7 +281,7 @@ int kckpt_timers_create(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	err = timers_create(ctx, obj, scratch);
 	vm_munmap(scratch, PAGE_SIZE);
 out:
-	current->signal->next_posix_timer_id = all.next_id;
+	kckpt_timer_set_next_id(current->signal, all.next_id);
 	return err;
 }
 

@@ -73,7 +73,7 @@ static dev_t task_tty(struct task_struct *task)
 	unsigned long flags;
 	dev_t dev = 0;
 
-	if (!kcall(__lock_task_sighand)(task, &flags))
+	if (!kckpt_lock_task_sighand(task, &flags))
 		return 0;
 	if (task->signal->tty)
 		dev = tty_devnum(task->signal->tty);

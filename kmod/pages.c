@@ -51,15 +51,13 @@ static int batch_pte(struct batch_find *find, unsigned long addr, pte_t pte)
 	if (pte_none(pte))
 		return 0;
 	if (!pte_present(pte)) {
-		swp_entry_t entry = pte_to_swp_entry(pte);
-
-		if (!non_swap_entry(entry) || is_migration_entry(entry))
+		if (kckpt_pte_is_elsewhere(pte))
 			return batch_add(find, addr, NULL);
 		find->bad = 1;
 		find->next = addr;
 		return BATCH_FULL;
 	}
-	if (pte_special(pte) || pte_devmap(pte))
+	if (pte_special(pte) || kckpt_pte_devmap(pte))
 		return 0;
 	page = pte_page(pte);
 	if (!PageAnon(page))
@@ -125,7 +123,7 @@ static int batch_pmd(pmd_t *pmd, unsigned long addr, unsigned long end, struct m
 		spin_unlock(ptl);
 		return 0;
 	}
-	if (pmd_trans_huge(val) || !pmd_present(val) || pmd_devmap(val)) {
+	if (pmd_trans_huge(val) || !pmd_present(val) || kckpt_pmd_devmap(val)) {
 		ret = pmd_present(val) ? batch_huge(find, addr, end, val) : batch_huge_swapped(find, addr, end);
 		spin_unlock(ptl);
 		return ret;

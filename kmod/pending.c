@@ -63,7 +63,7 @@ static bool pending_stillness(struct task_struct *task, struct kckpt_stillness *
 	bool asleep;
 
 	*still = (struct kckpt_stillness){};
-	if (!kcall(__lock_task_sighand)(task, &flags))
+	if (!kckpt_lock_task_sighand(task, &flags))
 		return true;
 	asleep = is_asleep(task);
 	still->switches = READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw);
@@ -103,7 +103,7 @@ static u32 pending_room(struct task_struct *task, struct sigpending *pending)
 	unsigned long flags;
 	u32 nr = 0;
 
-	if (kcall(__lock_task_sighand)(task, &flags)) {
+	if (kckpt_lock_task_sighand(task, &flags)) {
 		nr = pending_count(pending);
 		unlock_task_sighand(task, &flags);
 	}
@@ -143,7 +143,7 @@ static int pending_snapshot(struct task_struct *task, struct sigpending *pending
 	unsigned long flags;
 	int nr;
 
-	sighand = kcall(__lock_task_sighand)(task, &flags);
+	sighand = kckpt_lock_task_sighand(task, &flags);
 	if (!sighand)
 		return -ESRCH;
 	nr = pending_fill(pending, recs, room);

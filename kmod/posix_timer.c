@@ -83,12 +83,12 @@ static const char *describe_hrtimer(struct kckpt_posix_timer_rec *rec, const str
 
 	/* A relative wait on CLOCK_REALTIME is one on CLOCK_MONOTONIC. */
 	rec->expires_clock = hrtimer->base->clockid;
-	if (timer->it_active)
+	if (kckpt_timer_is_armed(timer))
 		rec->timer_flags |= KCKPT_TIMER_ARMED;
 	else if (rec->notify == SIGEV_NONE && hrtimer_get_expires(hrtimer))
 		rec->timer_flags |= KCKPT_TIMER_SILENT;
 	if (rec->timer_flags & (KCKPT_TIMER_ARMED | KCKPT_TIMER_SILENT | KCKPT_TIMER_EXPIRED))
-		rec->expires = hrtimer_get_expires_ns(hrtimer);
+		rec->expires = ktime_to_ns(hrtimer_get_expires(hrtimer));
 	return NULL;
 }
 
@@ -120,15 +120,15 @@ const char *kckpt_posix_timer_describe(struct kckpt_ctx *ctx, struct kckpt_posix
 		.timer_id = timer->it_id,
 		.clock = timer->it_clock,
 		.notify = timer->it_sigev_notify,
-		.signo = timer->sigq->info.si_signo,
-		.sigval = (unsigned long)timer->sigq->info.si_value.sival_ptr,
+		.signo = kckpt_timer_queue(timer)->info.si_signo,
+		.sigval = (unsigned long)kckpt_timer_queue(timer)->info.si_value.sival_ptr,
 		.interval = timer->it_interval,
 		.overrun = timer->it_overrun,
 		.overrun_last = timer->it_overrun_last,
 	};
-	if (!list_empty(&timer->sigq->list))
+	if (kckpt_timer_is_queued(timer))
 		rec->timer_flags |= KCKPT_TIMER_QUEUED;
-	if (timer->it_requeue_pending & REQUEUE_PENDING && timer->it_interval)
+	if (kckpt_timer_is_expired(timer) && timer->it_interval)
 		rec->timer_flags |= KCKPT_TIMER_EXPIRED;
 	if (timer->it_sigev_notify & SIGEV_THREAD_ID) {
 		target = pid_task(timer->it_pid, PIDTYPE_PID);
@@ -246,9 +246,7 @@ static void timer_take_back(const struct kckpt_posix_timer_rec *rec, struct k_it
 		cpu_timer_setexpires(cpu, cpu_timer_getexpires(cpu) - TIMER_FAR + rec->expires);
 		spin_unlock(&current->sighand->siglock);
 	}
-	timer->it_active = 0;
-	if (rec->timer_flags & KCKPT_TIMER_EXPIRED)
-		timer->it_requeue_pending |= REQUEUE_PENDING;
+	kckpt_timer_set_idle(timer, rec->timer_flags & KCKPT_TIMER_EXPIRED);
 }
 
 /* It may expire meanwhile, so what the kernel has counted is added to. */
@@ -300,7 +298,7 @@ int kckpt_posix_timer_create(struct kckpt_ctx *ctx, struct kckpt_object *obj, co
 	struct k_itimer *timer;
 	int err;
 
-	current->signal->next_posix_timer_id = rec->timer_id;
+	kckpt_timer_set_next_id(current->signal, rec->timer_id);
 	err = kckpt_should_fail() ? -EAGAIN :
 	      kcall(do_timer_create)(clock_to_create(rec), &event, (timer_t __user *)scratch);
 	if (err)
@@ -325,6 +323,18 @@ static void timer_set_end(const struct kckpt_ctx *ctx, const struct kckpt_posix_
 	spin_unlock_irqrestore(&timer->it_lock, flags);
 }
 
+/* Its signal is neither pending nor taken: where the kernel keeps it until it is wanted again. */
+static void timer_set_ignored(const struct kckpt_posix_timer_rec *rec, struct k_itimer *timer)
+{
+	unsigned long flags;
+
+	if (!(rec->timer_flags & KCKPT_TIMER_EXPIRED) || rec->timer_flags & KCKPT_TIMER_QUEUED)
+		return;
+	spin_lock_irqsave(&timer->it_lock, flags);
+	kckpt_timer_send_ignored(timer);
+	spin_unlock_irqrestore(&timer->it_lock, flags);
+}
+
 int kckpt_posix_timer_arm(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_posix_timer_rec *rec)
 {
 	struct k_itimer *timer = timer_find(rec->timer_id);
@@ -336,6 +346,7 @@ int kckpt_posix_timer_arm(struct kckpt_ctx *ctx, struct kckpt_object *obj, const
 		return kckpt_fail(ctx, obj, KCKPT_E_CREATE, -ENOENT, "timer %d", rec->timer_id);
 	if (!(rec->timer_flags & KCKPT_TIMER_ARMED)) {
 		timer_set_end(ctx, rec, timer);
+		timer_set_ignored(rec, timer);
 		return 0;
 	}
 	if (rec->clock >= 0 && !clock_is_absolute(rec))
@@ -352,7 +363,6 @@ int kckpt_posix_timer_arm(struct kckpt_ctx *ctx, struct kckpt_object *obj, const
 int kckpt_timer_signal(const siginfo_t *info, enum pid_type type)
 {
 	struct k_itimer *timer = timer_find(info->si_tid);
-	struct sigqueue *q;
 	unsigned long flags;
 	enum pid_type own;
 	int err;
@@ -362,13 +372,10 @@ int kckpt_timer_signal(const siginfo_t *info, enum pid_type type)
 	own = timer->it_sigev_notify & SIGEV_THREAD_ID ? PIDTYPE_PID : PIDTYPE_TGID;
 	if (own != type || timer->it_pid != task_pid_type(current, type))
 		return -EINVAL;
-	q = timer->sigq;
 	spin_lock_irqsave(&timer->it_lock, flags);
-	/* With this the timer is armed again when the signal is taken. */
-	q->info.si_sys_private = timer->it_requeue_pending & REQUEUE_PENDING ? timer->it_requeue_pending : 0;
-	err = kcall(send_sigqueue)(q, timer->it_pid, type);
+	err = kckpt_timer_send(timer, type);
 	spin_lock(&current->sighand->siglock);
-	q->info.si_overrun = info->si_overrun;
+	kckpt_timer_queue(timer)->info.si_overrun = info->si_overrun;
 	spin_unlock(&current->sighand->siglock);
 	spin_unlock_irqrestore(&timer->it_lock, flags);
 	return min(err, 0);

@@ -390,7 +390,7 @@ static int share_huge(struct vm_area_struct *dst, struct vm_area_struct *src, co
 		run = &rows->runs[*i];
 		end = run->vaddr + (u64)run->nr_pages * PAGE_SIZE;
 		if (*addr > done)
-			kcall(zap_page_range_single)(dst, done, *addr - done, NULL);
+			kckpt_zap(dst, done, *addr - done);
 		done = min(end, block_end);
 		*addr = done;
 		if (end > block_end || *i + 1 == rows->nr || run[1].vaddr >= block_end || run[1].source != source)
@@ -399,7 +399,7 @@ static int share_huge(struct vm_area_struct *dst, struct vm_area_struct *src, co
 		*addr = run[1].vaddr;
 	}
 	if (done < block_end)
-		kcall(zap_page_range_single)(dst, done, block_end - done, NULL);
+		kckpt_zap(dst, done, block_end - done);
 	return 0;
 }
 
@@ -425,7 +425,7 @@ static int share_step(struct mm_struct *dst_mm, struct mm_struct *src_mm, const 
 		return share_huge(dst, src, rows, i, addr);
 	/* Filled by the contents of a row before, which may have made a huge page, or by a collapse since. */
 	if (fits && !huge && !is_free_range(dst_mm, *addr, end))
-		kcall(zap_page_range_single)(dst, *addr, end - *addr, NULL);
+		kckpt_zap(dst, *addr, end - *addr);
 	err = fits && !huge ? share_tables(dst, src, *addr, end) : share_contents(dst_mm, src_mm, *addr, end);
 	*addr = end;
 	return err;

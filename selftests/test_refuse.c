@@ -235,11 +235,6 @@ static bool map_userfault(void)
 	return fd >= 0 && !ioctl(fd, UFFDIO_API, &api) && !ioctl(fd, UFFDIO_REGISTER, &reg);
 }
 
-static bool map_droppable(void)
-{
-	return got(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, 0x08 /* MAP_DROPPABLE */ | MAP_ANONYMOUS, -1, 0));
-}
-
 static bool set_ldt(void)
 {
 	struct user_desc desc = { .entry_number = 0, .limit = 10, .seg_32bit = 1 };
@@ -251,7 +246,6 @@ REFUSED(sysv_memory, VMA_KIND, map_sysv(), keeps_area())
 REFUSED_IF(huge_tlb_memory, VMA_KIND, map_huge(), keeps_area())
 REFUSED_IF(aio, VMA_KIND, map_aio(), true)
 REFUSED_IF(userfaultfd, VMA_FLAG, map_userfault(), keeps_area())
-REFUSED_IF(droppable_memory, VMA_FLAG, map_droppable(), keeps_area())
 REFUSED_IF(local_descriptor_table, MM_STATE, set_ldt(), true)
 REFUSED_IF(protection_key, MM_STATE, syscall(SYS_pkey_alloc, 0, 0) > 0, true)
 

@@ -68,4 +68,21 @@ static inline int kckpt_file_owner_alloc(struct file *file)
 #define kckpt_pipe_seen(file) ((file)->f_version)
 #endif
 
+/*
+ * KCKPT_FILE_FLAGS_INTERNAL - what the kernel keeps in f_flags of files that it opened itself: executables, files below
+ * an overlay. The latter is kept in f_mode alone since "fsnotify: use an enum for group priority constants" and what
+ * follows it (v6.14).
+ */
+#ifdef __FMODE_NONOTIFY
+#define KCKPT_FILE_FLAGS_INTERNAL (__FMODE_EXEC | __FMODE_NONOTIFY)
+#else
+#define KCKPT_FILE_FLAGS_INTERNAL __FMODE_EXEC
+#endif
+
+/* kckpt_file_count() - references to an open file. file_count() does not want it const since v6.13. */
+static inline unsigned long kckpt_file_count(const struct file *file)
+{
+	return file_count((struct file *)file);
+}
+
 #endif
