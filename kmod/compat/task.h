@@ -215,8 +215,8 @@ static inline bool kckpt_is_off_cpu(struct task_struct *task)
 }
 
 /*
- * kckpt_change_pid() - change_pid(), under tasklist_lock. @freed, one for each type: ids that nobody bears any more, for
- * free_pid() after the lock, since "pid: perform free_pid() calls outside of tasklist_lock" (v6.15).
+ * kckpt_change_pid() - change_pid(), under tasklist_lock. @freed, one for each type: ids that nobody bears any more,
+ * for free_pid() after the lock, since "pid: perform free_pid() calls outside of tasklist_lock" (v6.15).
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
 #define kckpt_change_pid(freed, task, type, pid) kcall(change_pid)(freed, task, type, pid)

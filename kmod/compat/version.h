@@ -9,11 +9,9 @@
 #error "kckpt needs Linux 6.1 or later"
 #endif
 
-/* Of those between 6.12 and 7.2 and of those behind it, nobody knows. */
 static inline bool kckpt_kernel_untested(void)
 {
-	return LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0) &&
-	       (LINUX_VERSION_CODE < KERNEL_VERSION(7, 2, 0) || LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0));
+	return LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0);
 }
 
 #endif
