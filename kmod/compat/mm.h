@@ -124,8 +124,8 @@ static inline const char *kckpt_mm_unsupported(struct mm_struct *mm)
 
 /*
  * kckpt_dumpable(), kckpt_set_dumpable() - who may look into an address space, SUID_DUMP_*. Since "exec: introduce
- * struct task_exec_state" (v7.2) not with the address space, but with all tasks that share it since they were cloned, or
- * have executed a program; the owner is one of them.
+ * struct task_exec_state" (v7.2) not with the address space, but with all tasks that share it since they were
+ * cloned, or have executed a program; the owner is one of them.
  *
  * kckpt_zap() - unmaps a part of an area. Renamed to zap_vma_range(), without the argument for details, in v7.1.
  * KCKPT_KSYM_MM_CALLS: what these need; see ksym.h.
