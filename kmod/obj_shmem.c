@@ -226,7 +226,7 @@ static struct file *shmem_setup(const struct kckpt_shmem_rec *rec, const char *n
 
 	if (rec->shmem_flags & KCKPT_SHMEM_MEMFD)
 		snprintf(text, sizeof(text), MEMFD_PREFIX "%.*s", rec->name_len, name);
-	file = kckpt_should_fail() ? ERR_PTR(-ENOMEM) : 
+	file = kckpt_should_fail() ? ERR_PTR(-ENOMEM) :
 	       kckpt_shmem_setup(text, rec->size, rec->shmem_flags & KCKPT_SHMEM_NORESERVE);
 	/* As memfd_create() does; nobody seeks in the other kind. */
 	if (!IS_ERR(file))

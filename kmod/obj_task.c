@@ -109,7 +109,8 @@ static bool task_check_namespaces(struct kckpt_ctx *ctx, struct kckpt_object *ob
 
 static const char *task_attribute(struct task_struct *task)
 {
-	if ((unsigned long)kckpt_robust_list(task) >= TASK_SIZE_MAX || (unsigned long)task->clear_child_tid >= TASK_SIZE_MAX)
+	if ((unsigned long)kckpt_robust_list(task) >= TASK_SIZE_MAX ||
+	    (unsigned long)task->clear_child_tid >= TASK_SIZE_MAX)
 		return "a robust list or thread id at a kernel address";
 	if (task->io_uring || task->flags & PF_IO_WORKER)
 		return "io_uring";
