@@ -70,8 +70,7 @@ static inline int kckpt_file_owner_alloc(struct file *file)
 
 /*
  * KCKPT_FILE_FLAGS_INTERNAL - what the kernel keeps in f_flags of files that it opened itself: executables, files below
- * an overlay. The latter is kept in f_mode alone since "fsnotify: use an enum for group priority constants" and what
- * follows it (v6.14).
+ * an overlay. The latter is kept in f_mode alone since v6.14.
  */
 #ifdef __FMODE_NONOTIFY
 #define KCKPT_FILE_FLAGS_INTERNAL (__FMODE_EXEC | __FMODE_NONOTIFY)

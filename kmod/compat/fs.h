@@ -7,7 +7,7 @@
 
 /*
  * kckpt_fs_lock(), kckpt_fs_unlock() - the lock of root, working directory and number of users. A spin lock next to a
- * sequence counter; one seqlock since "make use of seqlock_t in fs_struct" (v6.17).
+ * sequence counter; one seqlock in v7.2, and not yet in v6.12.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
 static inline void kckpt_fs_lock(struct fs_struct *fs)

@@ -61,9 +61,9 @@ static inline void kckpt_vma_flags_change(struct vm_area_struct *vma, unsigned l
 #endif
 
 /*
- * kckpt_mm_test(), kckpt_mm_assign() - the flags of an address space, MMF_*. Only to be used by accessors since "mm:
- * add bitmap mm->flags field" (v6.18). KCKPT_MMF_DISABLE_THP: PR_SET_THP_DISABLE, of which there are two kinds since
- * "prctl: extend PR_SET_THP_DISABLE to optionally exclude VM_HUGEPAGE" (v6.18).
+ * kckpt_mm_test(), kckpt_mm_assign() - the flags of an address space, MMF_*. Only to be used by accessors since
+ * "mm: add bitmap mm->flags field" (v6.18). KCKPT_MMF_DISABLE_THP: PR_SET_THP_DISABLE, of which there are two kinds
+ * since "prctl: extend PR_SET_THP_DISABLE to optionally exclude VM_HUGEPAGE" (v6.18).
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
 #define KCKPT_MMF_DISABLE_THP MMF_DISABLE_THP_COMPLETELY
@@ -123,9 +123,9 @@ static inline const char *kckpt_mm_unsupported(struct mm_struct *mm)
 #endif
 
 /*
- * kckpt_dumpable(), kckpt_set_dumpable() - who may look into an address space, SUID_DUMP_*. Since "exec: introduce
- * struct task_exec_state" (v7.2) not with the address space, but with all tasks that share it since they were
- * cloned, or have executed a program; the owner is one of them.
+ * kckpt_dumpable(), kckpt_set_dumpable() - who may look into an address space, SUID_DUMP_*. Since v7.2
+ * (kernel/exec_state.c) kept not in the address space, but for all tasks that have shared it from their birth on, or
+ * since an exec; the owner is one of them.
  *
  * kckpt_zap() - unmaps a part of an area. Renamed to zap_vma_range(), without the argument for details, in v7.1.
  * KCKPT_KSYM_MM_CALLS: what these need; see ksym.h.

@@ -119,8 +119,7 @@ static inline int kckpt_rmdir(const struct path *dir, struct dentry *dentry)
 /*
  * kckpt_dentry_ops() - the operations of all dentries of a file system, or NULL. Hidden from file systems, but not
  * changed, by "new helper: set_default_d_op()" (v6.17). kckpt_for_each_alias() - the dentries of an inode, under its
- * lock. The union that they hang in has no name since v7.1. kckpt_inode_state() - behind an accessor since "fs: hide
- * ->i_state handling behind accessors" (v6.19).
+ * lock. The union that they hang in has no name since v7.1. kckpt_inode_state() - behind an accessor since v6.19.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
 #define kckpt_dentry_ops(sb) ((sb)->__s_d_op)

@@ -6,8 +6,8 @@
 #include <linux/version.h>
 
 /*
- * kckpt_lock_task_sighand() - takes the siglock of a task that may end; NULL: it has. A function of its own since
- * "compiler-context-analysis: Remove __cond_lock() function-like helper" (v7.0); before, an inline around another.
+ * kckpt_lock_task_sighand() - takes the siglock of a task that may end; NULL: it has. A function since
+ * "compiler-context-analysis: Remove __cond_lock() function-like helper" (v7.0); before, an inline around another one.
  * KCKPT_KSYM_SIGNAL_CALLS: what that needs; see ksym.h.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)

@@ -15,9 +15,9 @@
  * of some versions clears a critical section that the thread was frozen in; on the way to user mode the kernel then
  * aborts it as after any preemption.
  *
- * All in a struct of its own since "rseq: Move algorithm comment to top" and what follows it (v6.19). The kernel
- * remembers what it has written to the area and kills who has changed it; it looks for a critical section only
- * after an interrupt. An area that cannot be read is met again on the way to user mode.
+ * All in a struct of its own since rseq was made anew (v6.19). The kernel remembers what it has written to the area
+ * and kills who has changed it; it looks for a critical section only after an interrupt. An area that cannot be read
+ * is met again on the way to user mode.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
 static inline struct rseq __user *kckpt_rseq(const struct task_struct *task)
