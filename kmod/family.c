@@ -199,12 +199,15 @@ int kckpt_make(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	kckpt_progress(ctx);
 	if (obj->state == KCKPT_OBJ_MADE)
 		return 0;
+	/* Who tried has said why. Not again: what was made of it so far is still held, and would be lost. */
+	if (obj->state == KCKPT_OBJ_FAILED)
+		return -EINTR;
 	if (obj->state == KCKPT_OBJ_MAKING)
 		return kckpt_bad_image(ctx, obj, "an object refers to itself");
 	obj->state = KCKPT_OBJ_MAKING;
 	err = kckpt_family(obj->family)->restore(ctx, obj);
 	if (err)
-		obj->state = KCKPT_OBJ_RAW;
+		obj->state = KCKPT_OBJ_FAILED;
 	else
 		kckpt_crew_made(ctx->crew, obj);
 	return err;

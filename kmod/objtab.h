@@ -29,7 +29,7 @@ struct kckpt_stillness {
 	u32 nr_timer_signals;		/* pending besides, from timers of the process */
 };
 
-enum kckpt_object_state { KCKPT_OBJ_RAW, KCKPT_OBJ_MAKING, KCKPT_OBJ_MADE };
+enum kckpt_object_state { KCKPT_OBJ_RAW, KCKPT_OBJ_MAKING, KCKPT_OBJ_MADE, KCKPT_OBJ_FAILED };
 
 struct kckpt_object {
 	u64 id;
