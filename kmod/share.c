@@ -431,31 +431,34 @@ static int share_step(struct mm_struct *dst_mm, struct mm_struct *src_mm, const 
 	return err;
 }
 
-/* The youngest source that rows from @i to address @end name, and one of those rows. */
+/* The youngest source that rows from @i on name for an area from @addr to @end, and @at which address. */
 static struct kckpt_object *share_youngest(struct kckpt_ctx *ctx, const struct kckpt_share_rows *rows, u32 i,
-					   unsigned long end, unsigned long *at)
+					   unsigned long addr, unsigned long end, unsigned long *at)
 {
 	u64 youngest = 0;
 
 	for (; i < rows->nr && rows->runs[i].vaddr < end; i++) {
 		if (rows->runs[i].source > youngest)
-			*at = rows->runs[i].vaddr;
+			*at = max_t(unsigned long, rows->runs[i].vaddr, addr);
 		youngest = max(youngest, rows->runs[i].source);
 	}
 	return kckpt_objtab_get(&ctx->objs, youngest);
 }
 
-/* Links the area of row @i like a child's to that of the youngest source that any row of it names. Sets its *@end. */
+/*
+ * Links the area at @addr, which row @i covers, like a child's to that of the youngest source that any row of it names.
+ * Sets its *@end.
+ */
 static int share_link(struct kckpt_ctx *ctx, struct mm_struct *dst_mm, const struct kckpt_share_rows *rows, u32 i,
-		      unsigned long *end)
+		      unsigned long addr, unsigned long *end)
 {
-	unsigned long addr = rows->runs[i].vaddr, at = addr;
+	unsigned long at = addr;
 	struct vm_area_struct *dst, *src;
 	struct kckpt_object *source;
 	bool linked = false;
 	int err;
 
-	*end = addr + 1;
+	*end = addr + PAGE_SIZE;
 	mmap_read_lock(dst_mm);
 	dst = share_area(dst_mm, addr);
 	if (dst) {
@@ -465,7 +468,7 @@ static int share_link(struct kckpt_ctx *ctx, struct mm_struct *dst_mm, const str
 	mmap_read_unlock(dst_mm);
 	if (!dst || linked)
 		return 0;
-	source = share_youngest(ctx, rows, i, *end, &at);
+	source = share_youngest(ctx, rows, i, addr, *end, &at);
 	/* An address space that no process has was not made. */
 	if (!source || !source->made)
 		return -EFAULT;
@@ -487,24 +490,29 @@ static int share_failed(struct kckpt_ctx *ctx, struct kckpt_object *obj, const s
 	return kckpt_fail(ctx, obj, KCKPT_E_PAGE_WRITE, err, "shared pages at 0x%llx", run->vaddr);
 }
 
-/* Each area once, which may not be possible: then its pages are copied. */
+/*
+ * Each area once, which may not be possible: then its pages are copied. A row may cover several areas, and an area have
+ * many rows.
+ */
 static int share_link_all(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_share_rows *rows)
 {
-	unsigned long end = 0;
+	unsigned long end = 0, row_end;
 	u32 i;
 	int err;
 
 	for (i = 0; i < rows->nr; i++) {
-		if (rows->runs[i].vaddr < end)
-			continue;
-		err = kckpt_crew_check(ctx);
-		if (err)
-			return err;
-		err = share_link(ctx, obj->made, rows, i, &end);
-		if (err)
-			return share_failed(ctx, obj, &rows->runs[i], err);
-		kckpt_progress(ctx);
-		cond_resched();
+		row_end = rows->runs[i].vaddr + rows->runs[i].nr_pages * PAGE_SIZE;
+		end = max_t(unsigned long, end, rows->runs[i].vaddr);
+		while (end < row_end) {
+			err = kckpt_crew_check(ctx);
+			if (err)
+				return err;
+			err = share_link(ctx, obj->made, rows, i, end, &end);
+			if (err)
+				return share_failed(ctx, obj, &rows->runs[i], err);
+			kckpt_progress(ctx);
+			cond_resched();
+		}
 	}
 	return 0;
 }
