@@ -130,15 +130,30 @@ static bool cred_caps_allowed(const struct kckpt_cred_rec *rec, const struct cre
 	       !(rec->cap_bounding & ~bounding) && !(rec->cap_ambient & ~(rec->cap_permitted & rec->cap_inheritable));
 }
 
-/* As setresuid(), setgroups() and prctl() ask. */
-static bool cred_ids_allowed(const struct kckpt_cred_rec *rec)
+static bool cred_same_groups(const struct kckpt_cred_rec *rec, const u32 *groups)
+{
+	const struct group_info *mine = current_cred()->group_info;
+	u32 i;
+
+	if (rec->nr_groups != mine->ngroups)
+		return false;
+	for (i = 0; i < rec->nr_groups; i++)
+		if (!gid_eq(make_kgid(current_user_ns(), groups[i]), mine->gid[i]))
+			return false;
+	return true;
+}
+
+/* As setresuid(), setresgid(), setgroups() and prctl() ask. */
+static bool cred_ids_allowed(const struct kckpt_cred_rec *rec, const u32 *groups)
 {
 	struct user_namespace *ns = current_user_ns();
 	struct kckpt_cred_rec mine = cred_describe(current_cred());
 	bool same_uids = mine.uid == rec->uid && mine.suid == rec->suid && mine.euid == rec->euid &&
 			 mine.fsuid == rec->fsuid;
+	bool same_gids = mine.gid == rec->gid && mine.sgid == rec->sgid && mine.egid == rec->egid &&
+			 mine.fsgid == rec->fsgid && cred_same_groups(rec, groups);
 
-	return (same_uids || ns_capable(ns, CAP_SETUID)) && ns_capable(ns, CAP_SETGID) &&
+	return (same_uids || ns_capable(ns, CAP_SETUID)) && (same_gids || ns_capable(ns, CAP_SETGID)) &&
 	       (mine.securebits == rec->securebits || ns_capable(ns, CAP_SETPCAP));
 }
 
@@ -156,7 +171,7 @@ static int cred_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		kckpt_fail(ctx, obj, KCKPT_E_CALLER_CONFINED, 0, "a Landlock domain");
 	if (!cred_caps_allowed(&rec, current_cred()))
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "capabilities");
-	if (!cred_ids_allowed(&rec))
+	if (!cred_ids_allowed(&rec, groups))
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "CAP_SETUID, CAP_SETGID or CAP_SETPCAP is missing");
 	return 0;
 }
@@ -232,7 +247,7 @@ static int cred_fill(struct cred *new, const struct kckpt_cred_rec *rec, const u
 	return err;
 }
 
-struct cred *kckpt_cred_prepare(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+static struct cred *cred_make(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_cred_rec rec;
 	const u32 *groups;
@@ -251,15 +266,41 @@ struct cred *kckpt_cred_prepare(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return ERR_PTR(kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, err, ""));
 }
 
+/* Whoever comes first makes them: those who do so at once need not wait for each other, they make the same. */
+struct cred *kckpt_cred_get(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct cred *made = READ_ONCE(obj->made), *new;
+
+	if (!made) {
+		new = cred_make(ctx, obj);
+		if (IS_ERR(new))
+			return new;
+		made = cmpxchg(&obj->made, NULL, new);
+		if (made)
+			abort_creds(new);
+		else
+			made = new;
+	}
+	return (struct cred *)get_cred(made);
+}
+
 int kckpt_cred_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	struct cred *new = kckpt_cred_prepare(ctx, obj);
+	struct cred *new = kckpt_cred_get(ctx, obj);
 
 	return IS_ERR(new) ? PTR_ERR(new) : commit_creds(new);
+}
+
+static void cred_release(struct kckpt_object *obj)
+{
+	if (obj->made)
+		put_cred(obj->made);
+	obj->made = NULL;
 }
 
 const struct kckpt_family_ops kckpt_cred_ops = {
 	.name = "cred",
 	.put = cred_put,
 	.collect = cred_collect, .dump = cred_dump, .check = cred_check,
+	.release = cred_release,
 };

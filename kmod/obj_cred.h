@@ -6,8 +6,11 @@ struct cred;
 struct kckpt_ctx;
 struct kckpt_object;
 
-/* kckpt_cred_prepare() - new credentials as in the image, of nobody yet, or a reported error. */
-struct cred *kckpt_cred_prepare(struct kckpt_ctx *ctx, struct kckpt_object *obj);
+/*
+ * kckpt_cred_get() - a reference to the credentials of the image, the same for all who had the same, or a reported
+ * error. By a task that still has those of the caller of restore.
+ */
+struct cred *kckpt_cred_get(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 
 /* kckpt_cred_restore() - give the current thread the credentials of the image: the last thing that needs rights. */
 int kckpt_cred_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj);

@@ -378,7 +378,7 @@ static bool procfs_agrees(struct kckpt_ctx *ctx, const struct kckpt_procfs_rec *
 static struct file *procfs_open_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, const char *name,
 				    const struct kckpt_procfs_rec *rec, u32 open_flags)
 {
-	const struct cred *cred = rec->cred ? kckpt_cred_prepare(ctx, kckpt_objtab_get(&ctx->objs, rec->cred)) :
+	const struct cred *cred = rec->cred ? kckpt_cred_get(ctx, kckpt_objtab_get(&ctx->objs, rec->cred)) :
 					      get_current_cred();
 	struct file *file;
 
