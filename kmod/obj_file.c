@@ -168,6 +168,8 @@ static int file_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	};
 	u32 family;
 
+	if (kckpt_file_is_backing(file))
+		rec.open_flags &= ~(O_NOATIME | O_NOFOLLOW);
 	if (kckpt_outside_has(ctx, file)) {
 		rec.file_flags |= KCKPT_FILE_INHERIT;
 		rec.open_flags &= ~O_EXCL;

@@ -221,6 +221,8 @@ struct file *kckpt_path_open(struct kckpt_ctx *ctx, struct kckpt_object *obj, u3
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "%s", name);
 		goto free_name;
 	}
+	if (!(open_flags & O_NOFOLLOW))
+		file->f_flags &= ~O_NOFOLLOW;	/* fcntl() tells it */
 	/* Between the check and now it may have been exchanged. */
 	err = path_check_same(ctx, obj, &rec, &file->f_path, name, use);
 	if (err) {

@@ -23,6 +23,24 @@ static inline const struct path *kckpt_file_path(const struct file *file)
 #endif
 
 /*
+ * kckpt_file_is_backing() - is it such a file? It never updates times of access (O_NOATIME), whatever the user wanted,
+ * and nobody sees its flags.
+ * Marked since 62d53c4a1dfe ("fs: use backing_file container for internal files with "fake" f_path") (v6.5); before,
+ * its path led to another inode.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+static inline bool kckpt_file_is_backing(const struct file *file)
+{
+	return file->f_mode & FMODE_BACKING;
+}
+#else
+static inline bool kckpt_file_is_backing(const struct file *file)
+{
+	return file_inode(file) != d_inode(file->f_path.dentry);
+}
+#endif
+
+/*
  * kckpt_splice_read() - splice of a file that has only read_iter: the bytes are copied. v6.5 has another function for
  * that: pages are filled first and then put into the pipe, in place of an iov_iter that is a pipe.
  */
