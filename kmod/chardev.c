@@ -14,7 +14,25 @@
 #include "main.h"
 #include "session.h"
 
-/* Both who opened the session and who uses it must be allowed to. */
+/* Could who opened the session have become @user? Then all that @user is allowed to do, both are. */
+static bool chardev_within(const struct cred *opener, const struct cred *user)
+{
+	bool same_ids = uid_eq(opener->uid, user->uid) && uid_eq(opener->euid, user->euid) &&
+			uid_eq(opener->suid, user->suid) && uid_eq(opener->fsuid, user->fsuid) &&
+			gid_eq(opener->gid, user->gid) && gid_eq(opener->egid, user->egid) &&
+			gid_eq(opener->sgid, user->sgid) && gid_eq(opener->fsgid, user->fsgid) &&
+			opener->group_info == user->group_info;
+
+	return opener->user_ns == user->user_ns && cap_issubset(user->cap_permitted, opener->cap_permitted) &&
+	       cap_issubset(user->cap_bset, opener->cap_bset) &&
+	       (same_ids || (cap_raised(opener->cap_effective, CAP_SETUID) &&
+			     cap_raised(opener->cap_effective, CAP_SETGID)));
+}
+
+/*
+ * Both who opened the session and who uses it must be allowed to: a descriptor that was handed to somebody with more
+ * rights gives nothing of them to the one who had opened it.
+ */
 static bool chardev_permitted(struct file *file)
 {
 	static const int caps[] = { CAP_SYS_ADMIN, CAP_CHECKPOINT_RESTORE };
@@ -23,7 +41,7 @@ static bool chardev_permitted(struct file *file)
 	for (i = 0; i < ARRAY_SIZE(caps); i++)
 		if (!capable(caps[i]) || !file_ns_capable(file, &init_user_ns, caps[i]))
 			return false;
-	return true;
+	return file->f_cred == current_cred() || chardev_within(file->f_cred, current_cred());
 }
 
 static int chardev_open(struct inode *inode, struct file *file)

@@ -108,6 +108,16 @@ bool kckpt_fowner_needed(const struct kckpt_file_rec *rec)
 	return rec->owner || rec->owner_type || rec->owner_signal || rec->open_flags & FASYNC;
 }
 
+/* Who signals by the file does so with the rights of these. */
+static bool fowner_allowed(const struct kckpt_file_rec *rec)
+{
+	const struct cred *mine = current_cred();
+
+	return !rec->owner || ns_capable(mine->user_ns, CAP_SETUID) ||
+	       (uid_eq(make_kuid(mine->user_ns, rec->owner_uid), mine->uid) &&
+		uid_eq(make_kuid(mine->user_ns, rec->owner_euid), mine->euid));
+}
+
 int kckpt_fowner_check(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_file_rec *rec)
 {
 	struct user_namespace *ns = current_user_ns();
@@ -117,6 +127,8 @@ int kckpt_fowner_check(struct kckpt_ctx *ctx, struct kckpt_object *obj, const st
 	if (rec->owner_type >= ARRAY_SIZE(fowner_types) || !valid_signal(rec->owner_signal) ||
 	    !uid_valid(make_kuid(ns, rec->owner_uid)) || !uid_valid(make_kuid(ns, rec->owner_euid)))
 		return kckpt_bad_image(ctx, obj, "signal owner of an open file");
+	if (!fowner_allowed(rec))
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "CAP_SETUID is missing");
 	return 0;
 }
 

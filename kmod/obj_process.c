@@ -307,9 +307,13 @@ static int process_check_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	struct rlimit limits[RLIM_NLIMITS];
 	int nr = process_limits(ctx, obj, limits), i;
 
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
 		if (limits[i].rlim_cur > limits[i].rlim_max)
 			return kckpt_bad_image(ctx, obj, "limit %d", i);
+		/* As setrlimit() asks. */
+		if (limits[i].rlim_max > rlimit_max(i) && !capable(CAP_SYS_RESOURCE))
+			kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "limit %d: CAP_SYS_RESOURCE is missing", i);
+	}
 	return min(nr, 0);
 }
 
@@ -348,6 +352,9 @@ static int process_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		return kckpt_bad_image(ctx, obj, "process record");
 	if (!process_refs_sane(ctx, obj, &rec))
 		return kckpt_bad_image(ctx, obj, "process record");
+	/* As writing to /proc/self/oom_score_adj asks. */
+	if (rec.oom_score_adj < current->signal->oom_score_adj_min && !capable(CAP_SYS_RESOURCE))
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "CAP_SYS_RESOURCE is missing");
 	return process_check_limits(ctx, obj) ?: kckpt_check_pending(ctx, obj, KCKPT_K_process_signal);
 }
 
@@ -559,18 +566,21 @@ u64 kckpt_process_clone_flags(const struct kckpt_object *process)
 
 /* ---- restore: the skeleton of the tree ---- */
 
-/* While building, the caller's limits must not stand in the way of what the job had. */
+/* While building, the caller's limits must not stand in the way of what the job had, as far as it may lift them. */
 static int process_lift_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	static const u32 lifted[] = { RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK, RLIMIT_NOFILE,
 				      RLIMIT_SIGPENDING, RLIMIT_NPROC, RLIMIT_FSIZE, RLIMIT_RTPRIO, RLIMIT_NICE };
+	bool may_lift = capable(CAP_SYS_RESOURCE);
 	unsigned int i;
 	int err;
 
 	for (i = 0; i < ARRAY_SIZE(lifted); i++) {
 		struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
 
-		if (lifted[i] == RLIMIT_NOFILE)
+		if (!may_lift)
+			limit.rlim_cur = limit.rlim_max = rlimit_max(lifted[i]);
+		else if (lifted[i] == RLIMIT_NOFILE)
 			limit.rlim_cur = limit.rlim_max = kvalue(sysctl_nr_open);
 		err = kckpt_should_fail() ? -EPERM : kcall(do_prlimit)(current, lifted[i], &limit, NULL);
 		if (err)

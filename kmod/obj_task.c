@@ -68,8 +68,6 @@ static bool task_check_parked(struct kckpt_ctx *ctx, struct kckpt_object *obj, s
 
 static bool task_check_security(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *task)
 {
-	if (!kcall(ptrace_may_access)(task, PTRACE_MODE_ATTACH_FSCREDS))
-		return refuse(ctx, obj, NOT_PERMITTED, "");
 	if (task->seccomp.mode)
 		return refuse(ctx, obj, TASK_SECCOMP, "mode %d", task->seccomp.mode);
 	if (task_spec_ssb_disable(task) || task_spec_ib_disable(task) || test_tsk_thread_flag(task, TIF_SPEC_L1D_FLUSH))
@@ -234,6 +232,8 @@ static int task_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	const char *attribute = NULL;
 	int err;
 
+	if (!kcall(ptrace_may_access)(task, PTRACE_MODE_ATTACH_FSCREDS))
+		return kckpt_fail(ctx, obj, KCKPT_E_NOT_PERMITTED, 0, ""), 0;
 	if (task->exit_state)
 		return task_collect_ended(ctx, obj, task);
 	if (!task_check_parked(ctx, obj, task) || !task_check_security(ctx, obj, task) ||
@@ -523,6 +523,7 @@ static int task_finish_ended(struct kckpt_ctx *ctx, struct kckpt_object *obj, co
 {
 	kcall(__set_task_comm)(current, obj->where.comm, false);
 	set_user_nice(current, rec->nice);
+	task_set_masks(rec);
 	return kckpt_cred_restore(ctx, kckpt_ref(ctx, obj, rec->cred, KCKPT_F_cred));
 }
 

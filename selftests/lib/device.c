@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "image.h"
+#include "job.h"
 
 static int result(long ret)
 {
@@ -61,6 +63,8 @@ int device_read(int dev, struct image *image)
 		if (image->len == room)
 			image->data = realloc(image->data, room *= 2);
 	}
+	if (!n)
+		image_scan(image);
 	return result(n);
 }
 
@@ -127,6 +131,18 @@ uint32_t device_first_code(int dev)
 
 	ioctl(dev, KCKPT_IOC_REPORT, &request);
 	return error.code;
+}
+
+void device_say_report(int dev)
+{
+	struct kckpt_error errors[KCKPT_MAX_REPORT] = {};
+	struct kckpt_report request = { .errors = (uintptr_t)errors, .nr = KCKPT_MAX_REPORT };
+	uint32_t i;
+
+	ioctl(dev, KCKPT_IOC_REPORT, &request);
+	for (i = 0; i < request.nr && i < KCKPT_MAX_REPORT; i++)
+		test_say("%s: %s (%s, pid %d, errno %d)", error_name(errors[i].code), errors[i].detail, errors[i].comm,
+			 errors[i].pid, -errors[i].err);
 }
 
 uint32_t device_state(int dev)

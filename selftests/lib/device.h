@@ -31,6 +31,7 @@ int device_commit(int dev);
 int device_restore(int dev, const struct image *image, const char *cgroup, uint32_t flags);
 
 uint32_t device_first_code(int dev);	/* of the report; 0: it is empty */
+void device_say_report(int dev);	/* all of it, as diagnostics */
 uint32_t device_state(int dev);
 
 #endif

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See image.h. */
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -8,20 +7,44 @@
 #include "harness.h"
 #include "image.h"
 
-/* Where one is in an image. */
-struct walk {
-	const struct image *image;
-	struct kckpt_record *head;
-	size_t at, next;	/* of the header, and of that of the record behind */
-	size_t data, data_len;	/* pages that follow a batch */
+/* Records, each followed by its fields. */
+static const struct {
+	const char *name;
+	uint16_t family, kind;	/* 0: a field */
+	size_t size;
+} format_rows[] = {
+#define KCKPT_RECORD(name, family, kind, tail, meaning) { #name, KCKPT_F_##family, kind, 0 },
+#define KCKPT_FIELD(type, name, since, show, meaning) { #name, 0, 0, sizeof(__##type) },
+#define KCKPT_BYTES(name, len, since, show, meaning) { #name, 0, 0, len },
+#include <kckpt/image/records.def>
 };
 
-static void walk_begin(struct walk *walk, const struct image *image)
+bool image_field(uint16_t family, uint16_t kind, unsigned int nth, struct image_field *field)
 {
-	*walk = (struct walk){ .image = image, .next = ((struct kckpt_header *)image->data)->header_size };
+	const size_t nr = sizeof(format_rows) / sizeof(format_rows[0]);
+	size_t i = 0;
+
+	while (i < nr && (format_rows[i].family != family || format_rows[i].kind != kind))
+		i++;
+	if (i == nr)
+		return false;
+	*field = (struct image_field){ .record = format_rows[i].name };
+	for (i++; i < nr && !format_rows[i].kind; i++) {
+		field->name = format_rows[i].name;
+		field->size = format_rows[i].size;
+		if (!nth--)
+			return true;
+		field->offset += field->size;
+	}
+	return false;
 }
 
-static bool walk_next(struct walk *walk)
+void image_walk_begin(struct image_walk *walk, const struct image *image)
+{
+	*walk = (struct image_walk){ .image = image, .next = ((struct kckpt_header *)image->data)->header_size };
+}
+
+bool image_walk_next(struct image_walk *walk)
 {
 	const struct kckpt_pages_rec *pages;
 
@@ -44,10 +67,10 @@ static bool walk_next(struct walk *walk)
 
 void *image_find(const struct image *image, uint16_t family, uint16_t kind, unsigned int nth)
 {
-	struct walk walk;
+	struct image_walk walk;
 
-	walk_begin(&walk, image);
-	while (walk_next(&walk))
+	image_walk_begin(&walk, image);
+	while (image_walk_next(&walk))
 		if (walk.head->family == family && walk.head->kind == kind && !nth--)
 			return walk.head + 1;
 	return NULL;
@@ -83,12 +106,12 @@ static void seal_trailer(struct kckpt_record *head, uint64_t root)
 void image_seal(const struct image *image)
 {
 	XXH64_state_t *root = XXH64_createState();
-	struct walk walk;
+	struct image_walk walk;
 
 	XXH64_reset(root, 0);
-	walk_begin(&walk, image);
+	image_walk_begin(&walk, image);
 	XXH64_update(root, image->data, walk.next);
-	while (walk_next(&walk)) {
+	while (image_walk_next(&walk)) {
 		if (walk.head->family == KCKPT_F_stream && walk.head->kind == KCKPT_K_end)
 			((struct kckpt_end_rec *)(walk.head + 1))->digest = XXH64_digest(root);
 		if (walk.head->family == KCKPT_F_stream && walk.head->kind == KCKPT_K_digests)
@@ -98,4 +121,61 @@ void image_seal(const struct image *image)
 		XXH64_update(root, image->data + walk.at, walk.data - walk.at);
 	}
 	XXH64_freeState(root);
+}
+
+/* ---- what must not be in them ---- */
+
+/* Where memory, its page structs, vmalloc, the kernel and its modules lie, wherever KASLR has put them. */
+static bool is_kernel_address(uint64_t value)
+{
+	return value >= 0xffff800000000000 && value < 0xffffffffff000000;
+}
+
+/* What debug kernels fill memory with that is free, allocated, in a red zone, or was a list's. */
+static bool is_poison(uint64_t value)
+{
+	static const uint8_t bytes[] = { 0x6b, 0x5a, 0xa5, 0xbb, 0xcc, 0xaa };
+	unsigned int i;
+
+	for (i = 0; i < sizeof(bytes); i++)
+		if (value == 0x0101010101010101 * bytes[i])
+			return true;
+	return (value & ~0xfffull) == 0xdead000000000000;
+}
+
+/* Complains about each eight bytes that should not be there. */
+static void scan_bytes(const struct kckpt_record *head, const char *what, const void *bytes, size_t len)
+{
+	uint64_t value;
+	size_t at;
+
+	for (at = 0; at + 8 <= len; at += 8) {
+		memcpy(&value, (const uint8_t *)bytes + at, 8);
+		if (is_kernel_address(value) || is_poison(value))
+			test_failed(__FILE__, __LINE__, "record %u.%u of object %llu has %#llx in %s, byte %zu", head->family,
+				    head->kind, (unsigned long long)head->object, (unsigned long long)value, what, at);
+	}
+}
+
+/* Digests may be anything, and so may what a program has in its vector registers, which follow the others. */
+static bool may_be_anything(const struct kckpt_record *head)
+{
+	return head->family == KCKPT_F_stream && head->kind != KCKPT_K_pages && head->kind != KCKPT_K_shares;
+}
+
+void image_scan(const struct image *image)
+{
+	struct image_field field;
+	struct image_walk walk;
+	uint8_t *payload;
+	unsigned int i;
+
+	image_walk_begin(&walk, image);
+	while (image_walk_next(&walk)) {
+		payload = (uint8_t *)(walk.head + 1);
+		for (i = 0; !may_be_anything(walk.head) && image_field(walk.head->family, walk.head->kind, i, &field); i++)
+			scan_bytes(walk.head, field.name, payload + field.offset, field.size);
+		if (i && walk.head->family != KCKPT_F_cpu && field.offset < walk.head->size)
+			scan_bytes(walk.head, "what follows the fields", payload + field.offset, walk.head->size - field.offset);
+	}
 }

@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "image.h"
+
 #define EVENT_MS (20000 * test_patience())
 
 enum turn { TURN_JOB, TURN_TEST };
@@ -140,6 +142,16 @@ static void append(const char **args, int *nr, const char *const *more)
 	args[*nr] = NULL;
 }
 
+static void scan(const char *path)
+{
+	struct image image = {};
+
+	image.data = (uint8_t *)read_bytes(path, &image.len);
+	if (image.data)
+		image_scan(&image);
+	free(image.data);
+}
+
 struct tool_result job_dump(struct job *job)
 {
 	const char *args[32] = { "dump", "--json", "-o", job->image, job->cgroup };
@@ -157,6 +169,8 @@ struct tool_result job_dump(struct job *job)
 	/* Its orphans are ours, and their ids are wanted again. */
 	while (!result.status && waitpid(-1, NULL, WNOHANG | __WALL) > 0)
 		;
+	if (!result.status)
+		scan(job->image);
 	return result;
 }
 
