@@ -221,6 +221,8 @@ static int freezer_wait(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, un
 	for (i = 0; !kckpt_freezer_is_frozen(freezer); i++) {
 		if (kckpt_should_fail() || signal_pending(current))
 			return kckpt_fail(ctx, NULL, KCKPT_E_INTERRUPTED, 0, "freeze");
+		if (!READ_ONCE(freezer->cgrp->freezer.e_freeze))
+			return kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, 0, "it was thawed from outside");
 		if (time_after(jiffies, end)) {
 			report_stuck(ctx, freezer);
 			return kckpt_error_errno(KCKPT_E_FREEZE_TIMEOUT);

@@ -157,10 +157,11 @@ static void scan_bytes(const struct kckpt_record *head, const char *what, const 
 	}
 }
 
-/* Digests may be anything, and so may what a program has in its vector registers, which follow the others. */
+/* Digests may be anything, and so may what a program has in its registers: an address with another sign, say. */
 static bool may_be_anything(const struct kckpt_record *head)
 {
-	return head->family == KCKPT_F_stream && head->kind != KCKPT_K_pages && head->kind != KCKPT_K_shares;
+	return head->family == KCKPT_F_cpu ||
+	       (head->family == KCKPT_F_stream && head->kind != KCKPT_K_pages && head->kind != KCKPT_K_shares);
 }
 
 void image_scan(const struct image *image)
@@ -174,8 +175,9 @@ void image_scan(const struct image *image)
 	while (image_walk_next(&walk)) {
 		payload = (uint8_t *)(walk.head + 1);
 		for (i = 0; !may_be_anything(walk.head) && image_field(walk.head->family, walk.head->kind, i, &field); i++)
-			scan_bytes(walk.head, field.name, payload + field.offset, field.size);
-		if (i && walk.head->family != KCKPT_F_cpu && field.offset < walk.head->size)
+			if (!strstr(field.name, "blocked"))	/* a mask of signals */
+				scan_bytes(walk.head, field.name, payload + field.offset, field.size);
+		if (i && field.offset < walk.head->size)
 			scan_bytes(walk.head, "what follows the fields", payload + field.offset, walk.head->size - field.offset);
 	}
 }
