@@ -256,9 +256,10 @@ static void crew_enlist(struct kckpt_session *session, struct kckpt_object *proc
 /* Is it born in its cgroup, as the one of its creator? To be cloned into one takes a lock of the whole hierarchy. */
 static bool crew_inherits_cgroup(struct kckpt_ctx *ctx, const struct kckpt_object *process, u64 cgroup)
 {
-	struct kckpt_process_rec creator;
+	struct kckpt_object *creator = process->creator ? kckpt_process_of(ctx, process->creator) : NULL;
+	struct kckpt_process_rec rec;
 
-	return process->creator && !kckpt_process_rec(ctx, process->creator, &creator) && creator.cgroup == cgroup;
+	return creator && !kckpt_process_rec(ctx, creator, &rec) && rec.cgroup == cgroup;
 }
 
 /* The folder of its cgroup, at a descriptor of the creator for as long as it takes. -ENOENT: there is no need. */

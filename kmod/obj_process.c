@@ -277,6 +277,15 @@ int kckpt_process_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kc
 	return kckpt_rec_only(ctx, obj, KCKPT_K_process, rec, sizeof(*rec), NULL, 0, NULL);
 }
 
+struct kckpt_object *kckpt_process_of(struct kckpt_ctx *ctx, struct kckpt_object *task)
+{
+	struct kckpt_task_rec rec;
+
+	if (!task || kckpt_rec_only(ctx, task, KCKPT_K_task, &rec, sizeof(rec), NULL, 0, NULL))
+		return NULL;
+	return kckpt_ref(ctx, task, rec.process, KCKPT_F_process);
+}
+
 struct kckpt_object *kckpt_process_leader(struct kckpt_ctx *ctx, struct kckpt_object *process)
 {
 	struct kckpt_process_rec rec;
@@ -365,15 +374,6 @@ static int process_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 #define BORN_SIGHAND	2	/* CLONE_SIGHAND */
 #define BORN_SIBLING	4	/* CLONE_PARENT: its creator is its sibling */
 
-static struct kckpt_object *process_of(struct kckpt_ctx *ctx, struct kckpt_object *task)
-{
-	struct kckpt_task_rec rec;
-
-	if (!task || kckpt_rec_only(ctx, task, KCKPT_K_task, &rec, sizeof(rec), NULL, 0, NULL))
-		return NULL;
-	return kckpt_ref(ctx, task, rec.process, KCKPT_F_process);
-}
-
 static void plan_add(struct kckpt_object *creator, struct kckpt_object *child)
 {
 	child->creator = creator;
@@ -410,7 +410,7 @@ static int plan_threads(struct kckpt_ctx *ctx)
 	kckpt_for_each_object(&ctx->objs, obj) {
 		if (obj->family != KCKPT_F_task)
 			continue;
-		process = process_of(ctx, obj);
+		process = kckpt_process_of(ctx, obj);
 		if (!process)
 			return -EBADMSG;
 		plan_add(process, obj);
@@ -437,7 +437,7 @@ static int plan_threads(struct kckpt_ctx *ctx)
 /* The process of the image that @rec's is a child of; NULL: none. */
 static struct kckpt_object *plan_parent(struct kckpt_ctx *ctx, const struct kckpt_process_rec *rec)
 {
-	return rec->parent ? process_of(ctx, kckpt_objtab_get(&ctx->objs, rec->parent)) : NULL;
+	return rec->parent ? kckpt_process_of(ctx, kckpt_objtab_get(&ctx->objs, rec->parent)) : NULL;
 }
 
 /* The first of those that share memory and whose parents do not: it makes the memory. */
@@ -648,7 +648,7 @@ static int thread_clone_children(struct kckpt_thread *thread)
 
 static int process_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
-	struct kckpt_object *obj = process_of(ctx, thread->task);
+	struct kckpt_object *obj = kckpt_process_of(ctx, thread->task);
 	struct kckpt_process_rec rec;
 	int err;
 
@@ -672,7 +672,7 @@ static int thread_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 /* Memory that nobody else has, and so nobody will be born into any more, is made while the tree still grows. */
 static int thread_begin_memory(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
-	struct kckpt_object *process = process_of(ctx, thread->task);
+	struct kckpt_object *process = kckpt_process_of(ctx, thread->task);
 	struct kckpt_process_rec rec;
 
 	if (atomic_read(&current->mm->mm_users) > 1)
@@ -716,7 +716,7 @@ static int process_timers(struct kckpt_ctx *ctx, const struct kckpt_process_rec 
 
 static int process_build(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
-	struct kckpt_object *obj = process_of(ctx, thread->task), *mm;
+	struct kckpt_object *obj = kckpt_process_of(ctx, thread->task), *mm;
 	struct kckpt_process_rec rec;
 	int err;
 
@@ -768,7 +768,7 @@ static int process_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj, const
 
 int kckpt_thread_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
-	struct kckpt_object *process = process_of(ctx, thread->task);
+	struct kckpt_object *process = kckpt_process_of(ctx, thread->task);
 	bool leader = thread_group_leader(current);
 	struct kckpt_process_rec rec;
 	int err;
@@ -785,7 +785,7 @@ int kckpt_thread_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 
 u32 kckpt_thread_stop_signal(struct kckpt_ctx *ctx, struct kckpt_object *task)
 {
-	struct kckpt_object *process = process_of(ctx, task);
+	struct kckpt_object *process = kckpt_process_of(ctx, task);
 	struct kckpt_process_rec rec;
 	struct kckpt_task_rec thread;
 
@@ -797,7 +797,7 @@ u32 kckpt_thread_stop_signal(struct kckpt_ctx *ctx, struct kckpt_object *task)
 
 bool kckpt_thread_exit_code(struct kckpt_ctx *ctx, struct kckpt_object *task, u32 *code)
 {
-	struct kckpt_object *process = process_of(ctx, task);
+	struct kckpt_object *process = kckpt_process_of(ctx, task);
 	struct kckpt_process_rec rec;
 	struct kckpt_task_rec thread;
 

@@ -20,6 +20,9 @@ struct kckpt_object *kckpt_intern_process(struct kckpt_ctx *ctx, struct task_str
 /* kckpt_process_rec() - restore: its record. */
 int kckpt_process_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_process_rec *rec);
 
+/* kckpt_process_of() - restore: the process object of a thread. */
+struct kckpt_object *kckpt_process_of(struct kckpt_ctx *ctx, struct kckpt_object *task);
+
 /* kckpt_process_leader() - restore: the task object of the leader. */
 struct kckpt_object *kckpt_process_leader(struct kckpt_ctx *ctx, struct kckpt_object *process);
 

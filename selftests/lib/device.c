@@ -117,11 +117,15 @@ int device_commit(int dev)
 int device_restore(int dev, const struct image *image, const char *cgroup, uint32_t flags)
 {
 	size_t at = 0;
+	int err = device_write(dev, image, &at) ?:
+		  (device_state(dev) == KCKPT_LOADED ? device_instantiate(dev, cgroup, flags) : 0) ?:
+		  device_write(dev, image, &at) ?:
+		  device_commit(dev);
 
-	return device_write(dev, image, &at) ?:
-	       (device_state(dev) == KCKPT_LOADED ? device_instantiate(dev, cgroup, flags) : 0) ?:
-	       device_write(dev, image, &at) ?:
-	       device_commit(dev);
+	/* What went well has nothing to report. */
+	if (!err && !EXPECT_EQ(0, device_first_code(dev)))
+		device_say_report(dev);
+	return err;
 }
 
 uint32_t device_first_code(int dev)

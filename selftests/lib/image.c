@@ -12,10 +12,11 @@ static const struct {
 	const char *name;
 	uint16_t family, kind;	/* 0: a field */
 	size_t size;
+	const char *tail;
 } format_rows[] = {
-#define KCKPT_RECORD(name, family, kind, tail, meaning) { #name, KCKPT_F_##family, kind, 0 },
-#define KCKPT_FIELD(type, name, since, show, meaning) { #name, 0, 0, sizeof(__##type) },
-#define KCKPT_BYTES(name, len, since, show, meaning) { #name, 0, 0, len },
+#define KCKPT_RECORD(name, family, kind, tail, meaning) { #name, KCKPT_F_##family, kind, 0, #tail },
+#define KCKPT_FIELD(type, name, since, show, meaning) { #name, 0, 0, sizeof(__##type), NULL },
+#define KCKPT_BYTES(name, len, since, show, meaning) { #name, 0, 0, len, NULL },
 #include <kckpt/image/records.def>
 };
 
@@ -28,7 +29,7 @@ bool image_field(uint16_t family, uint16_t kind, unsigned int nth, struct image_
 		i++;
 	if (i == nr)
 		return false;
-	*field = (struct image_field){ .record = format_rows[i].name };
+	*field = (struct image_field){ .record = format_rows[i].name, .tail = format_rows[i].tail };
 	for (i++; i < nr && !format_rows[i].kind; i++) {
 		field->name = format_rows[i].name;
 		field->size = format_rows[i].size;
@@ -177,7 +178,8 @@ void image_scan(const struct image *image)
 		for (i = 0; !may_be_anything(walk.head) && image_field(walk.head->family, walk.head->kind, i, &field); i++)
 			if (!strstr(field.name, "blocked"))	/* a mask of signals */
 				scan_bytes(walk.head, field.name, payload + field.offset, field.size);
-		if (i && field.offset < walk.head->size)
+		/* BYTES are the program's own: what is in its pipes, for example. */
+		if (i && field.offset < walk.head->size && strcmp(field.tail, "BYTES"))
 			scan_bytes(walk.head, "what follows the fields", payload + field.offset, walk.head->size - field.offset);
 	}
 }

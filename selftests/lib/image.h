@@ -40,7 +40,7 @@ struct image image_copy(const struct image *image);
 
 /* A field of a record, as the table of the format has them. */
 struct image_field {
-	const char *record, *name;
+	const char *record, *name, *tail;
 	size_t offset, size;	/* in the payload */
 };
 

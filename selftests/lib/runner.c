@@ -177,9 +177,23 @@ bool runner_is_gone(struct job *job)
 	return false;
 }
 
+/* Ends the test, with the reasons. */
+static void give_up(const char *what, int err, int dev)
+{
+	test_say("%s: error %d", what, err);
+	device_say_report(dev);
+	test_give_up();
+}
+
 void runner_dump(struct job *job, struct image *image)
 {
-	ASSERT_EQ(0, device_dump(job->cgroup, image, KCKPT_IOC_KILL));
+	int dev = device_open();
+	int err = device_freeze(dev, job->cgroup) ?: device_capture(dev) ?: device_read(dev, image) ?:
+		  device_do(dev, KCKPT_IOC_KILL);
+
+	if (err)
+		give_up("dump", err, dev);
+	close(dev);
 	ASSERT_TRUE(runner_is_gone(job));
 }
 
@@ -188,10 +202,8 @@ void runner_restore(struct job *job, const struct image *image)
 	int dev = device_open();
 	int err = device_restore(dev, image, job->cgroup, 0);
 
-	if (err) {
-		test_say("restore: error %d, %s", err, error_name(device_first_code(dev)));
-		test_give_up();
-	}
+	if (err)
+		give_up("restore", err, dev);
 	close(dev);
 	ASSERT_TRUE(runner_runs(job));
 }
