@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The range of kernels that these sources know: to the newest one that tests run on; selftests/vm/kernels lists all of
- * those. What is newer loads with allow_untested=1 only, and selftests/vm/untested tells it from the others.
+ * those. Of what compat/ says to have come between 6.12 and 7.2 only these two ends are tested: the versions named for
+ * it are those of the patches. What is newer loads with allow_untested=1 only, and selftests/vm/untested tells it from
+ * the others.
  */
 #ifndef KCKPT_COMPAT_VERSION_H
 #define KCKPT_COMPAT_VERSION_H
