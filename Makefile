@@ -2,7 +2,7 @@
 # The front door. "make help" lists what there is.
 
 VERSION := $(shell sed -n 's/^project.kckpt VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
-KERNELS := $(shell awk '/^[0-9]/ { print $$1 }' selftests/vm/kernels)
+KERNELS := $(shell awk '!/^\#/ { print $$1 }' selftests/vm/kernels)
 
 # One that looks for mistakes in what runs on it; see selftests/vm/debug.config.
 DEBUG_KERNEL := $(firstword $(KERNELS))-debug
@@ -46,12 +46,12 @@ module: $(KERNELS:%=module-%) ## the kernel module, in build/kmod-VERSION/
 
 # kbuild writes next to the sources it is given: links to them, one set per kernel, keep the kernels apart.
 # The dangling ones, of files that are gone, would still be built.
-define build_module # folder of kernel headers, folder to build in
+define build_module # what runs make in the headers of the kernel, folder to build in, what else is good
 	@mkdir -p $(2)
 	@cp -rsf $(CURDIR)/kmod/. $(2)/
 	@find $(2) -xtype l -delete
-	+@headers=$(1) && $(MAKE) --no-print-directory -C "$$headers" M=$(CURDIR)/$(2) modules \
-		KCKPT_VERSION=$(VERSION) KCKPT_FAULTS=$(FAULTS) CONFIG_DEBUG_INFO_BTF_MODULES=
+	+@$(1) M=$(CURDIR)/$(2) modules KCKPT_VERSION=$(VERSION) KCKPT_FAULTS=$(FAULTS) CONFIG_DEBUG_INFO_BTF_MODULES= \
+		$(if $(3),|| { rm -f $(2)/kckpt.ko; $(3); })
 endef
 
 build/include: # where Kbuild looks for it
@@ -65,7 +65,7 @@ debug-deps: deps
 .PHONY: $(KERNELS:%=module-%) module-$(DEBUG_KERNEL)
 module-$(DEBUG_KERNEL): debug-deps
 $(KERNELS:%=module-%) module-$(DEBUG_KERNEL): module-%: deps | build/include
-	$(call build_module,$$(selftests/vm/get-kernel $*)/build,build/kmod-$*)
+	$(call build_module,selftests/vm/kbuild $*,build/kmod-$*,selftests/vm/untested $*)
 
 .PHONY: userspace
 userspace: build/userspace/CMakeCache.txt ## the tool, in build/userspace/
@@ -178,7 +178,7 @@ install: userspace | build/include ## the tool, library, man pages, headers; the
 	$(file >build/dkms.conf,$(DKMS_CONF))
 	install -m 644 build/dkms.conf $(SOURCES)/
 ifneq ($(wildcard /lib/modules/$(RUNNING)/build/Makefile),)
-	$(call build_module,/lib/modules/$(RUNNING)/build,build/kmod-running)
+	$(call build_module,$(MAKE) --no-print-directory -C /lib/modules/$(RUNNING)/build,build/kmod-running)
 	install -D -m 644 build/kmod-running/kckpt.ko $(DESTDIR)/lib/modules/$(RUNNING)/extra/kckpt.ko
 	[ -n "$(DESTDIR)" ] || depmod
 else

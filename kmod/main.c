@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Load and unload. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/module.h>
 #include <linux/rcupdate.h>
+#include <linux/stringify.h>
+#include <linux/utsname.h>
 
 #include "compat/version.h"
 #include "events.h"
@@ -16,15 +20,30 @@ static bool allow_untested;
 module_param(allow_untested, bool, 0444);
 MODULE_PARM_DESC(allow_untested, "load on a kernel newer than the ones kckpt was tested with");
 
-static int __init kckpt_init(void)
-{
-	int err;
+#define NEWEST __stringify(KCKPT_NEWEST_MAJOR) "." __stringify(KCKPT_NEWEST_MINOR)
 
+/* What a newer kernel has in its objects is not known here: it may be lost, and a job may be damaged. */
+static int __init check_kernel(void)
+{
 	kckpt_untested = kckpt_kernel_untested();
-	if (kckpt_untested && !allow_untested) {
-		pr_err("this kernel is newer than the ones tested; allow_untested=1 loads anyway\n");
+	if (!kckpt_untested)
+		return 0;
+	if (!allow_untested) {
+		pr_err("Linux %s is newer than " NEWEST ", the newest tested: loads with allow_untested=1 only\n",
+		       utsname()->release);
 		return -EOPNOTSUPP;
 	}
+	pr_warn("Linux %s is newer than " NEWEST ", the newest tested: loaded by allow_untested=1\n",
+		utsname()->release);
+	return 0;
+}
+
+static int __init kckpt_init(void)
+{
+	int err = check_kernel();
+
+	if (err)
+		return err;
 	err = kckpt_ksym_init();
 	if (err)
 		return err;

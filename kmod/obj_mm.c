@@ -4,8 +4,9 @@
  * pages travel apart (pages.c). The vdso is the running kernel's own, at its old address. Droppable memory comes back
  * empty, as programs must expect at any time: it holds the state of random numbers, of which no two copies may be had.
  *
- * Saved: areas of anonymous memory and of regular files, with protection, advice and locks; brk, stack, arguments,
- * environment, auxv, executable, mmap_base, dumpable, membarrier registrations, THP switch, mlockall(MCL_FUTURE).
+ * Saved: areas of anonymous memory and of regular files, with protection, advice, locks and guard pages (guard.c); brk,
+ * stack, arguments, environment, auxv, executable, mmap_base, dumpable, membarrier registrations, THP switch,
+ * mlockall(MCL_FUTURE).
  * Refused: any other kind of area or flag, userfaultfd, AIO rings, uprobes, LDT, protection keys.
  * Not saved: statistics (hiwater marks, faults), KSM state, NUMA scan state, who charged the memory (the restorer's
  * cgroup is), the split of equal neighbours into several areas.
@@ -26,6 +27,7 @@
 #include "compat/mm.h"
 #include "family.h"
 #include "fault.h"
+#include "guard.h"
 #include "ksym.h"
 #include "obj_mm.h"
 #include "obj_shmem.h"
@@ -66,9 +68,9 @@ static const struct vma_flag {
 	{ VM_DROPPABLE,		KCKPT_VMA_DROPPABLE,	0 },
 };
 
-/* What comes back by itself: from the protection, the file (VM_SHARED too, if it may be written), the first write. */
+/* What comes back by itself: from the protection, the file (VM_SHARED if it may be written), a write, guard pages. */
 #define VMA_FLAGS_IMPLIED (VM_READ | VM_WRITE | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_SHARED | \
-			   VM_SOFTDIRTY)
+			   VM_SOFTDIRTY | VM_MAYBE_GUARD)
 
 static unsigned long vma_flags_known(void)
 {
@@ -175,8 +177,6 @@ static const char *vma_flag_name(unsigned long extra)
 		return "a shadow stack";
 	if (extra & VM_SEALED)
 		return "a sealed area (mseal)";
-	if (extra & VM_MAYBE_GUARD)
-		return "guard pages (MADV_GUARD_INSTALL)";
 	if (extra & (VM_IO | VM_PFNMAP | VM_MIXEDMAP))
 		return "device memory";
 	return NULL;
@@ -326,7 +326,8 @@ static int mm_put_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct 
 				return kckpt_fail(ctx, obj, KCKPT_E_JOB_MOVED, 0, "an area appeared");
 		}
 		if (!mm_rec) {
-			err = kckpt_put(ctx, obj, KCKPT_K_vma, &rec, sizeof(rec), NULL, 0);
+			err = kckpt_put(ctx, obj, KCKPT_K_vma, &rec, sizeof(rec), NULL, 0) ?:
+			      kckpt_guards_dump(ctx, obj, vma);
 			if (err)
 				return err;
 		} else {
@@ -488,7 +489,7 @@ static int mm_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (rec.vdso && rec.vdso_digest != vdso_digest())
 		kckpt_fail(ctx, obj, KCKPT_E_VDSO_DIFFERS, 0, "digest 0x%llx, here 0x%llx", rec.vdso_digest,
 			   vdso_digest());
-	return mm_check_areas(ctx, obj, &rec);
+	return mm_check_areas(ctx, obj, &rec) ?: kckpt_guards_check(ctx, obj);
 }
 
 /* The lowest address of the vdso and its data pages; all of them are where this kernel would put them. */
@@ -770,6 +771,9 @@ int kckpt_mm_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (err)
 		return err;
 	mm_reset_thp_advice();
+	err = kckpt_guards_install(ctx, obj);
+	if (err)
+		return err;
 	kckpt_for_each_rec(rec, obj, KCKPT_K_vma) {
 		err = vma_rec(ctx, obj, rec, &vma) ?: mm_protect(ctx, obj, &vma) ?: mm_advise(ctx, obj, &vma);
 		if (err)

@@ -44,13 +44,16 @@ static int batch_add(struct batch_find *find, unsigned long addr, struct page *p
 	return 0;
 }
 
-static int batch_pte(struct batch_find *find, unsigned long addr, pte_t pte)
+static int batch_pte(void *private, unsigned long addr, pte_t pte)
 {
+	struct batch_find *find = private;
 	struct page *page;
 
 	if (pte_none(pte))
 		return 0;
 	if (!pte_present(pte)) {
+		if (kckpt_pte_is_guard(pte))
+			return 0;
 		if (kckpt_pte_is_elsewhere(pte))
 			return batch_add(find, addr, NULL);
 		find->bad = 1;
@@ -111,13 +114,37 @@ static int batch_huge_swapped(struct batch_find *find, unsigned long addr, unsig
 	return 0;
 }
 
+/*
+ * A table with private pages or marks in it is only taken away under mmap_lock for writing, which we exclude. One
+ * without may go at any time: it is freed by RCU, and the look at the entry tells. It had nothing for us.
+ */
+int kckpt_each_pte(struct mm_walk *walk, pmd_t *pmd, spinlock_t *pmd_lock, unsigned long addr, unsigned long end,
+		   int (*each)(void *private, unsigned long addr, pte_t pte))
+{
+	pmd_t val = *pmd;
+	spinlock_t *lock;
+	pte_t *pte;
+	int ret = 0;
+
+	rcu_read_lock();
+	spin_unlock(pmd_lock);
+	lock = pte_lockptr(walk->mm, &val);
+	pte = pte_offset_kernel(&val, addr);
+	spin_lock(lock);
+	if (pmd_same(val, READ_ONCE(*pmd)))
+		for (; addr < end && !ret; addr += PAGE_SIZE, pte++)
+			ret = each(walk->private, addr, *pte);
+	spin_unlock(lock);
+	rcu_read_unlock();
+	return ret;
+}
+
 static int batch_pmd(pmd_t *pmd, unsigned long addr, unsigned long end, struct mm_walk *walk)
 {
 	struct batch_find *find = walk->private;
 	spinlock_t *ptl = pmd_lock(walk->mm, pmd);
 	pmd_t val = *pmd;
-	pte_t *pte;
-	int ret = 0;
+	int ret;
 
 	if (pmd_none(val)) {
 		spin_unlock(ptl);
@@ -129,21 +156,7 @@ static int batch_pmd(pmd_t *pmd, unsigned long addr, unsigned long end, struct m
 		return ret;
 	}
 
-	/*
-	 * A table with private pages in it is only taken away under mmap_lock for writing, which we exclude. One
-	 * without may go at any time: it is freed by RCU, and the look at the entry tells. It had nothing for us.
-	 */
-	rcu_read_lock();
-	spin_unlock(ptl);
-	ptl = pte_lockptr(walk->mm, &val);
-	pte = pte_offset_kernel(&val, addr);
-	spin_lock(ptl);
-	if (pmd_same(val, READ_ONCE(*pmd)))
-		for (; addr < end && !ret; addr += PAGE_SIZE, pte++)
-			ret = batch_pte(find, addr, *pte);
-	spin_unlock(ptl);
-	rcu_read_unlock();
-	return ret;
+	return kckpt_each_pte(walk, pmd, ptl, addr, end, batch_pte);
 }
 
 static const struct mm_walk_ops batch_walk = {

@@ -7,6 +7,7 @@
 #include <linux/mm_types.h>
 #include <kckpt/image.h>
 
+struct mm_walk;
 struct kckpt_ctx;
 struct kckpt_object;
 
@@ -44,6 +45,14 @@ void kckpt_batch_add(struct kckpt_batch *batch, unsigned long addr, struct page 
 int kckpt_batch_find_data(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct file *file, unsigned long *addr,
 			  struct kckpt_batch *batch,
 			  struct page *(*get)(struct kckpt_ctx *ctx, struct kckpt_object *obj, loff_t at));
+
+/*
+ * kckpt_each_pte() - from within a walk under mmap_lock for reading: @each, with the walk's private data, for the
+ * entries of the table in *@pmd, which is there and not huge; until it returns other than 0. The lock of @pmd is held,
+ * and dropped.
+ */
+int kckpt_each_pte(struct mm_walk *walk, pmd_t *pmd, spinlock_t *pmd_lock, unsigned long addr, unsigned long end,
+		   int (*each)(void *private, unsigned long addr, pte_t pte));
 
 static inline void kckpt_batch_reset(struct kckpt_batch *batch)
 {

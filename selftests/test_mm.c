@@ -14,7 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "image.h"
 #include "job.h"
+#include "runner.h"
 
 #define PAGE 4096UL
 #define HUGE (2UL << 20)
@@ -33,14 +35,20 @@ static void mark(char *at, size_t pages)
 		*(uint64_t *)(at + i * PAGE) = (uintptr_t)at + i * 0x9e3779b97f4a7c15;
 }
 
-static bool is_marked(const char *at, size_t pages)
+/* The pages from @first on, of those that were marked from @at on. */
+static bool is_marked_from(const char *at, size_t first, size_t pages)
 {
 	size_t i;
 
-	for (i = 0; i < pages; i++)
+	for (i = first; i < first + pages; i++)
 		if (*(uint64_t *)(at + i * PAGE) != (uintptr_t)at + i * 0x9e3779b97f4a7c15)
 			return false;
 	return true;
+}
+
+static bool is_marked(const char *at, size_t pages)
+{
+	return is_marked_from(at, 0, pages);
 }
 
 static bool is_zero(const char *at, size_t len)
@@ -93,13 +101,19 @@ struct row {
 
 static struct row rows[2][6000];
 
-/* "sd" only tells that it was written since somebody asked. */
-static void drop_soft_dirty(char *flags)
+/*
+ * "sd" only tells that it was written since somebody asked, "gu" that there may be guard pages: in any of the areas that
+ * this one was made of.
+ */
+static void drop_hints(char *flags)
 {
-	char *at = strstr(flags, "sd ");
+	static const char *const hints[] = { "sd ", "gu " };
+	char *at;
+	int i;
 
-	if (at)
-		memmove(at, at + 3, strlen(at + 3) + 1);
+	for (i = 0; i < 2; i++)
+		if ((at = strstr(flags, hints[i])))
+			memmove(at, at + 3, strlen(at + 3) + 1);
 }
 
 /* Equal neighbours may be one area or two: whichever, here they are one. */
@@ -119,7 +133,7 @@ static int parse_smaps(char *text, struct row *list)
 	while ((line = strsep(&text, "\n"))) {
 		if (!strncmp(line, "VmFlags: ", 9)) {
 			snprintf(row.flags, sizeof(row.flags), "%s", line + 9);
-			drop_soft_dirty(row.flags);
+			drop_hints(row.flags);
 			if (nr && continues(&list[nr - 1], &row))
 				list[nr - 1].to = row.to;
 			else if (nr < 6000)
@@ -495,6 +509,112 @@ static int past_the_end(void)
 TEST(mm_file_past_its_end)
 {
 	EXPECT_EQ(0, roundtrip(past_the_end));
+}
+
+/* ---- guard pages ---- */
+
+#ifndef MADV_GUARD_REMOVE
+#define MADV_GUARD_REMOVE 103
+#endif
+
+/* At both ends, side by side, one page between two; some over tables that were never there. */
+static int guards(void)
+{
+	char *at = map(40 * PAGE, PROT_READ | PROT_WRITE), *fresh = map(3 * HUGE, PROT_READ | PROT_WRITE);
+	size_t many = 3 * HUGE / PAGE;
+
+	JOB_SETUP(at != MAP_FAILED && fresh != MAP_FAILED && !is_guarded(at, 1));
+	mark(at, 40);
+	JOB_SETUP(guard_pages(at, 2) && guard_pages(at + 10 * PAGE, 5) && guard_pages(at + 16 * PAGE, 1));
+	JOB_SETUP(guard_pages(at + 39 * PAGE, 1) && guard_pages(fresh + 20 * PAGE, many - 40));
+	JOB_SETUP(!mprotect(at + 12 * PAGE, 4 * PAGE, PROT_READ));
+	JOB_TRY(same_maps_after_trip());
+	JOB_CHECK(is_guarded(at, 2) && is_guarded(at + 10 * PAGE, 5) && is_guarded(at + 16 * PAGE, 1));
+	JOB_CHECK(is_guarded(at + 39 * PAGE, 1) && is_guarded(fresh + 20 * PAGE, many - 40));
+	JOB_CHECK(is_marked_from(at, 2, 8) && is_marked_from(at, 15, 1) && is_marked_from(at, 17, 22));
+	JOB_CHECK(is_zero(fresh, 20 * PAGE) && is_zero(fresh + (many - 20) * PAGE, 20 * PAGE));
+	/* They are there the second time, too, and can be taken away. */
+	job_roundtrip();
+	JOB_CHECK(is_guarded(at, 2) && is_marked_from(at, 2, 8));
+	JOB_CHECK(!madvise(at, 40 * PAGE, MADV_GUARD_REMOVE) && is_zero(at + 10 * PAGE, 5 * PAGE));
+	JOB_CHECK(!madvise(fresh, 3 * HUGE, MADV_GUARD_REMOVE) && is_zero(fresh, 3 * HUGE));
+	return 0;
+}
+
+TEST(mm_guards)
+{
+	if (!have_guards())
+		test_skip("no guard pages before Linux 6.13");
+	EXPECT_EQ(0, roundtrip(guards));
+}
+
+/* In an area that was locked since, in what was a huge page, in shared memory, over a file. */
+static int guards_anywhere(void)
+{
+	char *locked = map(8 * PAGE, PROT_READ | PROT_WRITE), *room = map(3 * HUGE, PROT_READ | PROT_WRITE);
+	char *shared = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char *file = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, make_file(), 0);
+	char *huge = (char *)(((uintptr_t)room + HUGE - 1) & ~(HUGE - 1));
+
+	JOB_SETUP(locked != MAP_FAILED && room != MAP_FAILED && shared != MAP_FAILED && file != MAP_FAILED);
+	madvise(huge, 2 * HUGE, MADV_HUGEPAGE);
+	mark(locked, 8);
+	mark(huge, 2 * HUGE / PAGE);
+	mark(shared, 8);
+	file[PAGE] ^= 1;
+	JOB_SETUP(guard_pages(locked + 3 * PAGE, 2) && guard_pages(huge + 7 * PAGE, 3));
+	JOB_SETUP(guard_pages(shared + PAGE, 1) && guard_pages(file + 2 * PAGE, 2));
+	JOB_SETUP(mlock(locked, 8 * PAGE));	/* it is locked, and the guards could not be read */
+	job_roundtrip();
+	JOB_CHECK(is_guarded(locked + 3 * PAGE, 2) && is_marked(locked, 3) && is_marked_from(locked, 5, 3));
+	JOB_CHECK(is_guarded(huge + 7 * PAGE, 3) && is_marked(huge, 7));
+	JOB_CHECK(is_marked_from(huge, 10, 2 * HUGE / PAGE - 10));
+	JOB_CHECK(is_guarded(shared + PAGE, 1) && is_marked(shared, 1) && is_marked_from(shared, 2, 6));
+	JOB_CHECK(is_guarded(file + 2 * PAGE, 2) && file[PAGE] == (char)(file_data[PAGE] ^ 1));
+	JOB_CHECK(!memcmp(file, file_data, PAGE) && !memcmp(file + 4 * PAGE, file_data + 4 * PAGE, 4 * PAGE));
+	return 0;
+}
+
+TEST(mm_guards_anywhere)
+{
+	if (!have_guards())
+		test_skip("no guard pages before Linux 6.13");
+	EXPECT_EQ(0, roundtrip(guards_anywhere));
+}
+
+/* The last area of the image becomes guard pages at @start: what a dry run says. */
+static uint32_t try_guard(const struct image *image, uint64_t start)
+{
+	struct image bad = image_copy(image);
+	struct kckpt_mm_rec *mm = image_find(&bad, KCKPT_F_mm, KCKPT_K_mm, 0);
+	struct kckpt_vma_rec *last = image_find(&bad, KCKPT_F_mm, KCKPT_K_vma, mm->nr_areas - 1);
+	struct kckpt_guard_rec guard = { .start = start, .end = start + PAGE };
+	int dev = device_open();
+	uint32_t code;
+
+	image_head(last)->kind = KCKPT_K_guard;
+	memset(last, 0, sizeof(*last));
+	memcpy(last, &guard, sizeof(guard));
+	mm->nr_areas--;
+	image_seal(&bad);
+	device_restore(dev, &bad, NULL, KCKPT_INSTANTIATE_DRY_RUN);
+	code = device_first_code(dev);
+	close(dev);
+	return code;
+}
+
+/* A kernel without them says so before anything is made. */
+TEST(mm_guards_in_an_image)
+{
+	struct image image;
+	struct job job;
+
+	runner_start(&job);
+	runner_dump(&job, &image);
+	EXPECT_EQ(have_guards() ? 0 : KCKPT_E_VMA_FLAG, try_guard(&image, 1UL << 20));
+	EXPECT_EQ(KCKPT_E_IMAGE_RECORD, try_guard(&image, (1UL << 20) + 8));
+	EXPECT_EQ(KCKPT_E_IMAGE_RECORD, try_guard(&image, 1UL << 62));
+	runner_restore(&job, &image);
 }
 
 /* ---- heap, stack ---- */

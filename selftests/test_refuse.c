@@ -7,6 +7,7 @@
 #include <linux/aio_abi.h>
 #include <linux/filter.h>
 #include <linux/io_uring.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
@@ -130,6 +131,71 @@ REFUSED_IF(io_uring, FILE_KIND, open_uring(), is_open())
 REFUSED(device, FILE_KIND, (fd = open("/dev/kmsg", O_RDONLY)) >= 0, is_open())
 /* It will not be there when it is looked for: that process is not, yet. */
 REFUSED(proc_file_of_descriptor, FILE_KIND, (fd = open("/proc/self/fdinfo/0", O_RDONLY)) >= 0, is_open())
+
+/* ---- what newer kernels have: their numbers, for headers that do not know them ---- */
+
+#define NR_MSEAL 462
+#define SET_MDWE 65
+#define GET_MDWE 66
+#define SET_MEMORY_MERGE 67
+#define GET_MEMORY_MERGE 68
+#define TIMER_CREATE_RESTORE_IDS 77
+#define THP_EXCEPT_ADVISED 2
+#define AUTOREAP (1ULL << 34)
+
+static char *sealed;
+
+static bool seal_area(void)
+{
+	sealed = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return sealed != MAP_FAILED && !syscall(NR_MSEAL, sealed, PAGE, 0);
+}
+
+static bool is_sealed(void)
+{
+	return mprotect(sealed, PAGE, PROT_READ) && errno == EPERM;
+}
+
+static bool restrict_uring(void)
+{
+	struct {
+		uint16_t flags, nr;
+		uint32_t reserved[3];
+		struct io_uring_restriction one;
+	} all = { .nr = 1, .one = { .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_NOP } };
+
+	return !syscall(SYS_io_uring_register, -1, IORING_REGISTER_RESTRICTIONS, &all, 1);
+}
+
+/* Once is for ever. */
+static bool is_restricted(void)
+{
+	return !restrict_uring();
+}
+
+static pid_t reaped_by_itself;
+
+static bool start_autoreap(void)
+{
+	struct clone_args args = { .flags = AUTOREAP };
+
+	reaped_by_itself = syscall(SYS_clone3, &args, sizeof(args));
+	if (!reaped_by_itself)
+		for (;;)
+			pause();
+	return reaped_by_itself > 0;
+}
+
+REFUSED_IF(sealed_area, VMA_FLAG, seal_area(), is_sealed())
+REFUSED_IF(no_writable_code, MM_STATE, !prctl(SET_MDWE, 1, 0, 0, 0), prctl(GET_MDWE, 0, 0, 0, 0) == 1)
+REFUSED_IF(merging_of_all_memory, MM_STATE, !prctl(SET_MEMORY_MERGE, 1, 0, 0, 0),
+	   prctl(GET_MEMORY_MERGE, 0, 0, 0, 0) == 1)
+REFUSED_IF(huge_pages_if_advised, MM_STATE, !prctl(PR_SET_THP_DISABLE, 1, THP_EXCEPT_ADVISED, 0, 0),
+	   prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == (1 | THP_EXCEPT_ADVISED))
+REFUSED_IF(timer_ids_of_its_choice, TASK_ATTRIBUTE, !prctl(TIMER_CREATE_RESTORE_IDS, 1, 0, 0, 0),
+	   prctl(TIMER_CREATE_RESTORE_IDS, 2, 0, 0, 0) == 1)
+REFUSED_IF(restricted_uring, TASK_ATTRIBUTE, restrict_uring(), is_restricted())
+REFUSED_IF(autoreap, TASK_ATTRIBUTE, start_autoreap(), !kill(reaped_by_itself, 0))
 
 /* ---- paths ---- */
 

@@ -229,6 +229,35 @@ SHARE(among_siblings_huge, 8 * MIB, MADV_HUGEPAGE, 3, change_parent, check_paren
 SHARE(areas_changed, 4 * MIB, MADV_NOHUGEPAGE, 3, change_areas, check_areas)
 SHARE(areas_changed_huge, 16 * MIB, MADV_HUGEPAGE, 3, change_areas, check_areas)
 
+/* Guard pages, one for all from before the children were there, and others of each its own. */
+static bool change_guards(int who)
+{
+	return guard_pages(area + (10 + 3 * who) * 4096, 2);
+}
+
+static bool check_guards(int who)
+{
+	size_t own = 10 + 3 * who;
+
+	return is_guarded(area + 4 * 4096, 1) && is_guarded(area + own * 4096, 2) && is_filled(0, 4, 0) &&
+	       is_filled(5, own > 10 ? 10 : own, 0) && is_filled(own + 2, own + 3, 0) && is_filled(30, area_size / 4096, 0);
+}
+
+static int shared_with_guards(void)
+{
+	JOB_SETUP(set_up(4 * MIB, MADV_NOHUGEPAGE));
+	fill(0, area_size / 4096, 0);
+	JOB_SETUP(guard_pages(area + 4 * 4096, 1));
+	return trip_with(3, change_guards, check_guards);
+}
+
+TEST(share_beside_guards)
+{
+	if (!have_guards())
+		test_skip("no guard pages before Linux 6.13");
+	EXPECT_EQ(0, roundtrip(shared_with_guards));
+}
+
 /* The same pages go into the image once. */
 static int shared_by_many(void)
 {

@@ -3,6 +3,7 @@
 #define KCKPT_COMPAT_MM_H
 
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/pagewalk.h>
 #include <linux/sched/coredump.h>
 #include <linux/swap.h>
@@ -266,9 +267,50 @@ static inline bool kckpt_page_has_others(struct page *page)
 #define VM_SHADOW_STACK VM_NONE
 #endif
 
-/* VM_MAYBE_GUARD: since "mm: introduce VM_MAYBE_GUARD and make visible in /proc/$pid/smaps" (v6.19). */
-#ifndef VM_MAYBE_GUARD
+/*
+ * KCKPT_MADV_GUARD_INSTALL - advice that makes guard pages, since "mm: madvise: implement lightweight guard page
+ * mechanism" (v6.13); 0: there are none. kckpt_pte_is_guard() - is it such a mark? kckpt_vma_may_guard() - can there be
+ * one in this area? A flag tells since "mm: introduce VM_MAYBE_GUARD and make visible in /proc/$pid/smaps" (v6.19);
+ * before, only a look.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+#define KCKPT_MADV_GUARD_INSTALL MADV_GUARD_INSTALL
+
+static inline bool kckpt_pte_is_guard(pte_t pte)
+{
+	return softleaf_is_guard_marker(softleaf_from_pte(pte));
+}
+
+static inline bool kckpt_vma_may_guard(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_MAYBE_GUARD;
+}
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#define KCKPT_MADV_GUARD_INSTALL MADV_GUARD_INSTALL
 #define VM_MAYBE_GUARD VM_NONE
+
+static inline bool kckpt_pte_is_guard(pte_t pte)
+{
+	return !pte_none(pte) && !pte_present(pte) && is_guard_swp_entry(pte_to_swp_entry(pte));
+}
+
+static inline bool kckpt_vma_may_guard(const struct vm_area_struct *vma)
+{
+	return !(vma->vm_flags & (VM_SPECIAL | VM_HUGETLB));
+}
+#else
+#define KCKPT_MADV_GUARD_INSTALL 0
+#define VM_MAYBE_GUARD VM_NONE
+
+static inline bool kckpt_pte_is_guard(pte_t pte)
+{
+	return false;
+}
+
+static inline bool kckpt_vma_may_guard(const struct vm_area_struct *vma)
+{
+	return false;
+}
 #endif
 
 #endif

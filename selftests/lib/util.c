@@ -6,14 +6,19 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#define PAGE_SIZE 4096UL
 
 char *format(const char *format, ...)
 {
@@ -142,4 +147,49 @@ uint32_t random_next(uint32_t *seed)
 	*seed ^= *seed >> 17;
 	*seed ^= *seed << 5;
 	return *seed;
+}
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+bool guard_pages(void *at, size_t pages)
+{
+	return !madvise(at, pages * PAGE_SIZE, MADV_GUARD_INSTALL);
+}
+
+bool have_guards(void)
+{
+	void *at = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool have = at != MAP_FAILED && guard_pages(at, 1);
+
+	munmap(at, PAGE_SIZE);
+	return have;
+}
+
+static sigjmp_buf after_touch;
+
+static void on_touch(int sig)
+{
+	siglongjmp(after_touch, sig);
+}
+
+static bool is_deadly(const volatile char *at)
+{
+	if (sigsetjmp(after_touch, 1))
+		return true;
+	(void)*at;
+	return false;
+}
+
+bool is_guarded(void *at, size_t pages)
+{
+	struct sigaction touch = { .sa_handler = on_touch }, old;
+	size_t i;
+
+	sigaction(SIGSEGV, &touch, &old);
+	for (i = 0; i < pages && is_deadly((char *)at + i * PAGE_SIZE); i++)
+		;
+	sigaction(SIGSEGV, &old, NULL);
+	return i == pages;
 }

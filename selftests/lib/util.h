@@ -32,6 +32,14 @@ bool wait_in_syscall(pid_t pid, pid_t tid, long nr);
 /* The number in "NAME: 123" of /proc/PID/status, or -1. */
 long status_field(pid_t pid, const char *name, int base);
 
+/*
+ * Guard pages (MADV_GUARD_INSTALL). have_guards() - does this kernel have them? is_guarded() - does each of the pages
+ * make a SIGSEGV of a touch?
+ */
+bool have_guards(void);
+bool guard_pages(void *at, size_t pages);
+bool is_guarded(void *at, size_t pages);
+
 /* Numbers that are the same in each run. */
 uint32_t random_next(uint32_t *seed);
 

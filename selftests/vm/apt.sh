@@ -16,14 +16,29 @@ retry() {
 	return 1
 }
 
+# The Debian suite of a kernel in the file `kernels`; any other name is that of a suite.
+suite_of() {
+	local name suite list=${BASH_SOURCE[0]%/*}/kernels
+	while read -r name suite; do
+		if [ "$name" = "$1" ]; then
+			echo "$suite"
+			return
+		fi
+	done < <(grep -v '^#' "$list")
+	[[ $1 =~ ^[a-z-]+$ ]] || die "kernel $1 is not in $list"
+	echo "$1"
+}
+
+codename() {
+	# shellcheck source=/dev/null
+	(. /etc/os-release && echo "$VERSION_CODENAME")
+}
+
 # The archive that this machine itself is installed from, so that a mirror or proxy chosen there is used.
 archive() {
-	local codename
-	# shellcheck source=/dev/null
-	codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
 	# shellcheck disable=SC2016 # the format is for apt to expand
 	apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
-		awk -v suite="$codename" '$1 == suite && $2 == "main" && !n++ { print $3 }'
+		awk -v suite="$(codename)" '$1 == suite && $2 == "main" && !n++ { print $3 }'
 }
 
 # Sets $apt, the options that make apt work in $1 for suite $2 only.
@@ -50,4 +65,9 @@ unpack() {
 		dpkg-deb -x "$deb" "$into"
 	done
 	rm -r "$into/debs"
+}
+
+# with_dependencies PACKAGE... - their names and those of all that they need
+with_dependencies() {
+	apt-get "${apt[@]}" -y --no-install-recommends -s install "$@" | sed -n 's/^Inst \([^ ]*\) .*/\1/p'
 }

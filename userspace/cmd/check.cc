@@ -56,6 +56,13 @@ public:
 		Result<Device> device = Device::open();
 		if (!device)
 			return pass(device);
+		Result<ModuleInfo> module = device->info();
+		if (!module)
+			return pass(module);
+		if (module->info.flags & KCKPT_INFO_UNTESTED)
+			say(stderr,
+			    "kckpt: this kernel is newer than those that kckpt was tested with: what it has that "
+			    "they have not is not known\n");
 		struct kckpt_freeze request = {};
 		request.cgroup = cgroup->fd();
 		request.timeout_ms = timeout_ms_;
