@@ -4,6 +4,7 @@
 #include <linux/rcupdate.h>
 
 #include "compat/version.h"
+#include "drift.h"
 #include "events.h"
 #include "fault.h"
 #include "ksym.h"
@@ -26,6 +27,13 @@ static int __init kckpt_init(void)
 		return -EOPNOTSUPP;
 	}
 	err = kckpt_ksym_init();
+	if (err)
+		return err;
+	err = kckpt_drift_check(allow_untested);
+	if (err < 0)
+		return err;
+	kckpt_untested |= err;
+	err = kckpt_ksym_check_core();
 	if (err)
 		return err;
 	kckpt_fault_init();
