@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -127,6 +128,28 @@ TEST(drift_can_be_tolerated)
 	EXPECT_EQ(0, system("dmesg | grep -q 'unknown member task_struct.comm of this kernel: not saved'"));
 	EXPECT_EQ(0, roundtrip(has_nothing));
 	ASSERT_TRUE(module_reload(""));
+}
+
+static int has_counter(void)
+{
+	int fd = eventfd(7, 0);
+	uint64_t count;
+
+	JOB_SETUP(fd >= 0);
+	job_roundtrip();
+	JOB_CHECK(read(fd, &count, sizeof(count)) == sizeof(count) && count == 7);
+	return 0;
+}
+
+/* A struct that we have a copy of: something else would be read, whatever is tolerated. */
+TEST(drift_of_a_layout_is_refused)
+{
+	need_drift_test();
+	ASSERT_TRUE(module_reload("drift_test=eventfd_ctx.count allow_untested=1"));
+	EXPECT_TRUE(features_say("another layout of eventfd_ctx.count"));
+	EXPECT_REFUSED(KCKPT_E_KERNEL_DRIFT, has_counter);
+	ASSERT_TRUE(module_reload(""));
+	EXPECT_EQ(0, roundtrip(has_counter));
 }
 
 /* A function that is called in another way than it wants is never called, whatever is tolerated. */

@@ -116,7 +116,7 @@ struct kckpt_info {
 	char  version[32];	/* of the module */
 };
 #define KCKPT_INFO_FAULTS	(1u << 0)	/* built with the fail-nth hook */
-#define KCKPT_INFO_UNTESTED	(1u << 1)	/* allow_untested was needed: the kernel is newer or has more than is known */
+#define KCKPT_INFO_UNTESTED	(1u << 1)	/* allow_untested was needed: a kernel that is newer or has changed */
 
 struct kckpt_family_info {
 	__u32 id;

@@ -22,7 +22,7 @@ namespace
 
 const char known_structs[] =
 #include "../../kmod/structs.def"
-    ;
+	;
 
 #define TEXT(...) #__VA_ARGS__
 #define EXPANDED(...) TEXT(__VA_ARGS__)
@@ -30,14 +30,13 @@ const char known_structs[] =
 #define PROTOTYPE(type, name, args) "\n" #name ": " EXPANDED(type) " " EXPANDED(args)
 const char known_prototypes[] =
 #include "../../kmod/prototypes.def"
-    ;
+	;
 #undef PROTOTYPE
 
 using Lists = std::map<std::string, std::string>; /* a name, and what is behind the colon */
 using Names = std::vector<std::string>;
 
-struct BtfFree
-{
+struct BtfFree {
 	void operator()(struct btf *btf) const { btf__free(btf); }
 };
 using Btf = std::unique_ptr<struct btf, BtfFree>;
@@ -134,20 +133,14 @@ private:
 			const std::string to = rendered(type->type);
 			return to + (to.ends_with('*') ? "*" : " *");
 		}
-		case BTF_KIND_CONST:
-			return "const " + rendered(type->type);
-		case BTF_KIND_TYPE_TAG:
-			return rendered(type->type);
+		case BTF_KIND_CONST: return "const " + rendered(type->type);
+		case BTF_KIND_TYPE_TAG: return rendered(type->type);
 		case BTF_KIND_STRUCT:
-		case BTF_KIND_FWD:
-			return "struct " + name;
-		case BTF_KIND_UNION:
-			return "union " + name;
+		case BTF_KIND_FWD: return "struct " + name;
+		case BTF_KIND_UNION: return "union " + name;
 		case BTF_KIND_ENUM:
-		case BTF_KIND_ENUM64:
-			return "enum " + name;
-		default:
-			return name == "long unsigned int" ? "unsigned long" : name == "long int" ? "long" : name;
+		case BTF_KIND_ENUM64: return "enum " + name;
+		default: return name == "long unsigned int" ? "unsigned long" : name == "long int" ? "long" : name;
 		}
 	}
 
@@ -170,9 +163,9 @@ std::map<std::string, Btf> kernels()
 	return list;
 }
 
-#define NEEDS_KERNELS()                                                              \
-	if (!getenv("KCKPT_BTF"))                                                    \
-		GTEST_SKIP() << "KCKPT_BTF does not tell where the BTF of kernels is"
+#define NEEDS_KERNELS()           \
+	if (!getenv("KCKPT_BTF")) \
+	GTEST_SKIP() << "KCKPT_BTF does not tell where the BTF of kernels is"
 
 /* struct pipe_buffer { int page, offset; union { int len; struct pipe_index { int ADDED; }; }; }; mm_context_t */
 Btf kernel_with(const char *added)
@@ -216,7 +209,7 @@ TEST(Drift, MembersOfTheKernelsAreKnown)
 	EXPECT_FALSE(list.empty());
 	for (const auto &[path, btf] : list)
 		EXPECT_EQ(Checker(btf.get()).unknown_members(parse(known_structs)), Names())
-		    << path << ": say in kmod/structs.def what becomes of them";
+			<< path << ": say in kmod/structs.def what becomes of them";
 }
 
 TEST(Drift, PrototypesOfTheKernelsAreOurs)
@@ -237,9 +230,8 @@ TEST(Drift, KernelsHaveWhatIsListed)
 			for (const auto &kernel : list)
 				for (uint32_t id = 1; !found && id < btf__type_cnt(kernel.second.get()); id++)
 					found = entry.first ==
-						btf__name_by_offset(
-						    kernel.second.get(),
-						    btf__type_by_id(kernel.second.get(), id)->name_off);
+						btf__name_by_offset(kernel.second.get(),
+								    btf__type_by_id(kernel.second.get(), id)->name_off);
 			EXPECT_TRUE(found) << entry.first;
 		}
 }
