@@ -7,6 +7,9 @@ KERNELS := $(shell awk '!/^\#/ { print $$1 }' selftests/vm/kernels)
 # One that looks for mistakes in what runs on it; see selftests/vm/debug.config.
 DEBUG_KERNEL := $(firstword $(KERNELS))-debug
 
+# Their structs are compared with what the module knows of them, without a VM: forky is where the newest are.
+BTF_KERNELS := $(KERNELS) forky
+
 # For vm, demo and vmtest: make vm KERNEL=6.12
 KERNEL ?= $(firstword $(KERNELS))
 # 1: the module has a hook that makes the nth allocation fail. Never in what is installed.
@@ -20,7 +23,7 @@ RESULTS := build/results
 TOOL := $(CURDIR)/build/userspace/kckpt
 MODULE := $(CURDIR)/build/kmod-$(KERNEL)/kckpt.ko
 
-PACKAGES := qemu-system-x86 busybox-static kmod e2fsprogs xz-utils python3 gcc g++ make cmake libelf-dev \
+PACKAGES := qemu-system-x86 busybox-static kmod e2fsprogs xz-utils python3 gcc g++ make cmake libelf-dev libbpf-dev \
 	libcli11-dev libmnl-dev libxxhash-dev libfmt-dev nlohmann-json3-dev libgtest-dev scdoc
 LINT_PACKAGES := sparse shellcheck codespell clang-format
 DEMO_PACKAGES := criu
@@ -110,7 +113,7 @@ build/examples/%: docs/examples/%.c $(LIBKCKPT) | deps
 .PHONY: unit
 unit: userspace
 	@mkdir -p $(RESULTS) && rm -f $(RESULTS)/unit.xml
-	-@ctest --test-dir build/userspace --output-on-failure --output-junit $(CURDIR)/$(RESULTS)/unit.xml
+	-@KCKPT_BTF="$$(selftests/vm/get-btf $(BTF_KERNELS))" ctest --test-dir build/userspace --output-on-failure --output-junit $(CURDIR)/$(RESULTS)/unit.xml
 
 .PHONY: check
 check: unit module $(TEST_PROGRAMS) $(EXAMPLES) ## all tests: unit tests, then those in VMs; the last line tells the result

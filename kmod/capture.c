@@ -55,12 +55,9 @@ static int capture_tasks(struct kckpt_ctx *ctx)
 static int capture_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	const struct kckpt_family_ops *ops = kckpt_family(obj->family);
-	const char *missing = kckpt_ksym_missing(obj->family);
 
-	if (missing) {
-		kckpt_fail(ctx, obj, KCKPT_E_NO_SYMBOL, 0, "%s", missing);
+	if (kckpt_family_check(ctx, obj))
 		return 0;
-	}
 	kckpt_progress(ctx);
 	return ops->collect ? ops->collect(ctx, obj) : 0;
 }
@@ -69,7 +66,7 @@ static int capture_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	const struct kckpt_family_ops *ops = kckpt_family(obj->family);
 
-	if (!ops->closed || kckpt_ksym_missing(obj->family))
+	if (!ops->closed || kckpt_family_lacks(obj->family))
 		return 0;
 	kckpt_progress(ctx);
 	return ops->closed(ctx, obj);

@@ -154,11 +154,11 @@ static int info_families(const struct kckpt_info *info)
 
 	for (i = 0; user && i < min_t(u32, info->nr_families, ARRAY_SIZE(chardev_families)); i++) {
 		struct kckpt_family_info out = { .id = chardev_families[i].id };
-		const char *missing = kckpt_ksym_missing(out.id);
+		const char *lacks = kckpt_family_lacks(out.id);
 
-		out.available = !missing;
+		out.available = !lacks;
 		strscpy(out.name, chardev_families[i].name, sizeof(out.name));
-		strscpy(out.missing, missing ?: "", sizeof(out.missing));
+		strscpy(out.missing, lacks ?: "", sizeof(out.missing));
 		if (kckpt_copy_out(user + i, &out, sizeof(out)))
 			return -EFAULT;
 	}

@@ -5,6 +5,7 @@
 #include <linux/sched.h>
 
 #include "crew.h"
+#include "drift.h"
 #include "family.h"
 #include "fault.h"
 #include "ksym.h"
@@ -22,6 +23,21 @@ const struct kckpt_family_ops kckpt_stream_ops = { .name = "stream" };
 const struct kckpt_family_ops *kckpt_family(u32 id)
 {
 	return id < ARRAY_SIZE(families) ? families[array_index_nospec(id, ARRAY_SIZE(families))] : NULL;
+}
+
+const char *kckpt_family_lacks(u32 id)
+{
+	return kckpt_ksym_missing(id) ?: kckpt_drift(id);
+}
+
+int kckpt_family_check(struct kckpt_ctx *ctx, const struct kckpt_object *obj)
+{
+	const char *lacks = kckpt_ksym_missing(obj->family);
+
+	if (lacks)
+		return kckpt_fail(ctx, obj, KCKPT_E_NO_SYMBOL, 0, "%s", lacks);
+	lacks = kckpt_drift(obj->family);
+	return lacks ? kckpt_fail(ctx, obj, KCKPT_E_KERNEL_DRIFT, 0, "%s", lacks) : 0;
 }
 
 u32 kckpt_family_of_file(struct file *file)

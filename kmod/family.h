@@ -107,6 +107,12 @@ static inline void kckpt_progress(struct kckpt_ctx *ctx)
 /* kckpt_family() - the verbs of a family, NULL for an id that this module does not know. */
 const struct kckpt_family_ops *kckpt_family(u32 id);
 
+/* kckpt_family_lacks() - what keeps a family from working on this kernel, or NULL. */
+const char *kckpt_family_lacks(u32 id);
+
+/* kckpt_family_check() - 0, or after a report the errno: this kernel and the family of @obj do not fit together. */
+int kckpt_family_check(struct kckpt_ctx *ctx, const struct kckpt_object *obj);
+
 /* kckpt_family_of_file() - the family that claims @file, or 0. */
 u32 kckpt_family_of_file(struct file *file);
 

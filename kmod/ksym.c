@@ -32,6 +32,7 @@ struct ksym_entry {
 	const char *name;
 	u32 family;
 	unsigned long found;
+	const char *refused;	/* what to say of it instead of its name */
 };
 
 static struct ksym_entry ksym_calls[] = {
@@ -90,11 +91,29 @@ static void ksym_resolve(void)
 #undef X
 }
 
+static const struct {
+	const char *name, *refused;
+} ksym_private[] = {
+#define PROTOTYPE(type, name, args) { #name, "another prototype of " #name },
+#include "prototypes.def"
+#undef PROTOTYPE
+};
+
+void kckpt_ksym_refuse(const char *name)
+{
+	u32 i, call;
+
+	for (i = 0; i < ARRAY_SIZE(ksym_private); i++)
+		for (call = 0; call < ARRAY_SIZE(ksym_calls); call++)
+			if (!strcmp(ksym_private[i].name, name) && !strcmp(ksym_calls[call].name, name))
+				ksym_calls[call].refused = ksym_private[i].refused;
+}
+
 static const char *ksym_missing_in(const struct ksym_entry *e, size_t n, u32 family)
 {
 	for (; n; n--, e++)
-		if (e->family == family && !e->found)
-			return e->name;
+		if (e->family == family && (e->refused || !e->found))
+			return e->refused ?: e->name;
 	return NULL;
 }
 
@@ -110,20 +129,24 @@ static const u32 ksym_core[] = { KCKPT_F_stream, KCKPT_F_task, KCKPT_F_cpu, KCKP
 
 int kckpt_ksym_init(void)
 {
+	int err = ksym_find_lookup();
+
+	if (err)
+		pr_err("cannot look up kernel symbols: %d\n", err);
+	else
+		ksym_resolve();
+	return err;
+}
+
+int kckpt_ksym_check_core(void)
+{
 	const char *missing;
 	unsigned int i;
-	int err;
 
-	err = ksym_find_lookup();
-	if (err) {
-		pr_err("cannot look up kernel symbols: %d\n", err);
-		return err;
-	}
-	ksym_resolve();
 	for (i = 0; i < ARRAY_SIZE(ksym_core); i++) {
 		missing = kckpt_ksym_missing(ksym_core[i]);
 		if (missing) {
-			pr_err("this kernel has no symbol %s\n", missing);
+			pr_err("this kernel lacks what is needed: %s\n", missing);
 			return -EOPNOTSUPP;
 		}
 	}

@@ -7,11 +7,13 @@
  * every function whose address it does not take itself.
  *
  * The type of a static call comes from the kernel's own header, so that a changed prototype breaks the build and
- * not the machine; what no header declares is declared below.
+ * not the machine; what no header declares is in prototypes.def.
  */
 #ifndef KCKPT_KSYM_H
 #define KCKPT_KSYM_H
 
+#include <linux/bpf.h>
+#include <linux/btf.h>
 #include <linux/cgroup.h>
 #include <linux/cpuset.h>
 #include <linux/fdtable.h>
@@ -49,26 +51,10 @@
 #include "compat/signal.h"
 #include "compat/timer.h"
 
-/* Declared in private headers of the kernel, or nowhere. */
-int do_prlimit(struct task_struct *task, unsigned int resource, struct rlimit *new_limit,
-	       struct rlimit *old_limit);
-char *__d_path(const struct path *path, const struct path *root, char *buf, int len);
-int anon_vma_fork(struct vm_area_struct *vma, struct vm_area_struct *parent);
-int map_vdso_once(const struct vdso_image *image, unsigned long addr);
-long do_arch_prctl_64(struct task_struct *task, int option, unsigned long arg);
-int copy_uabi_from_kernel_to_xstate(struct fpstate *fpstate, const void *kbuf, u32 *pkru);
-void __set_current_blocked(const sigset_t *set);
-int send_signal_locked(int sig, struct kernel_siginfo *info, struct task_struct *task, enum pid_type type);
-int ksys_setsid(void);
-void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long end, unsigned int stride_shift,
-			bool freed_tables);
-struct pid *alloc_pid(struct pid_namespace *ns, pid_t *set_tid, size_t set_tid_size);
-int do_timer_create(clockid_t which_clock, struct sigevent *event, timer_t __user *created_timer_id);
-int do_timer_settime(timer_t timer_id, int tmr_flags, struct itimerspec64 *new_spec64, struct itimerspec64 *old_spec64);
-int do_setitimer(int which, struct itimerspec64 *value, struct itimerspec64 *ovalue);
-typedef long kckpt_syscall_t(const struct pt_regs *regs);
-kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_sys_membarrier,
-	__x64_sys_set_robust_list, __x64_sys_prctl, __x64_sys_mlockall, __x64_sys_eventfd2;
+/* What only private headers of the kernel declare, or none; drift.c compares it with the running kernel. */
+#define PROTOTYPE(type, name, args) type name args;
+#include "prototypes.def"
+#undef PROTOTYPE
 
 /* X(name, family, why): functions, called with kcall(name)(...). A missing one disables its family. */
 #define KCKPT_KSYM_CALLS(X)									\
@@ -139,7 +125,11 @@ kckpt_syscall_t __x64_sys_mprotect, __x64_sys_madvise, __x64_sys_mlock2, __x64_s
 	X(memfd_fcntl,		shmem,	"seal memory")						\
 	X(fcntl_setlease,	lease,	"take a lease")						\
 	X(pidfd_pid,		pidfd,	"tell a pidfd from any other file")			\
-	KCKPT_KSYM_PIDFD_CALLS(X)
+	KCKPT_KSYM_PIDFD_CALLS(X)								\
+	X(bpf_get_btf_vmlinux,	NONE,	"compare the kernel with what is known of it")		\
+	X(btf_nr_types,		NONE,	"compare the kernel with what is known of it")		\
+	X(btf_type_by_id,	NONE,	"compare the kernel with what is known of it")		\
+	X(btf_name_by_offset,	NONE,	"compare the kernel with what is known of it")
 
 /* X(name, family, why): data, and functions that are only compared or stored; kdata(name) is the address. */
 #define KCKPT_KSYM_DATA(X)									\
@@ -169,9 +159,19 @@ KCKPT_KSYM_DATA(X)
 #define kdata(name) ((void *)ksym_addr_##name)
 #define kvalue(name) (*(typeof(name) *)kdata(name))
 
+/* kckpt_ksym_init() - resolves all symbols. */
 int kckpt_ksym_init(void);
 
-/* kckpt_ksym_missing() - the first symbol that @family needs and this kernel lacks, or NULL. */
+/* kckpt_ksym_refuse() - the function @name has another prototype than ours: as if it were not there. */
+void kckpt_ksym_refuse(const char *name);
+
+/* kckpt_ksym_check_core() - is there what no dump or restore can do without? */
+int kckpt_ksym_check_core(void);
+
+/*
+ * kckpt_ksym_missing() - the first symbol that @family needs and this kernel lacks, or NULL. KCKPT_F_NONE: what only
+ * drift.c needs.
+ */
 const char *kckpt_ksym_missing(u32 family);
 
 #endif

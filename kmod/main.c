@@ -8,6 +8,7 @@
 #include <linux/utsname.h>
 
 #include "compat/version.h"
+#include "drift.h"
 #include "events.h"
 #include "fault.h"
 #include "ksym.h"
@@ -45,6 +46,13 @@ static int __init kckpt_init(void)
 	if (err)
 		return err;
 	err = kckpt_ksym_init();
+	if (err)
+		return err;
+	err = kckpt_drift_check(allow_untested);
+	if (err < 0)
+		return err;
+	kckpt_untested |= err;
+	err = kckpt_ksym_check_core();
 	if (err)
 		return err;
 	kckpt_fault_init();

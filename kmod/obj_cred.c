@@ -3,7 +3,8 @@
  * Credentials, of each thread: ids, groups, capabilities, securebits. Ids are as the caller's user namespace sees them.
  * Restored rights never exceed those of the caller of restore.
  *
- * Refused: another user namespace than the caller's, Landlock domains, thread and process keyrings.
+ * Refused: another user namespace than the caller's, Landlock domains, thread and process keyrings, a choice
+ * of the keyring for new keys.
  * Not saved: session keyring and security labels (the restorer's).
  */
 #include <linux/cred.h>
@@ -78,6 +79,8 @@ static int cred_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 #ifdef CONFIG_KEYS
 	if (cred->thread_keyring || cred->process_keyring)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_ATTRIBUTE, 0, "a thread or process keyring");
+	if (cred->jit_keyring || cred->request_key_auth)
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_ATTRIBUTE, 0, "a keyring of its choice for new keys");
 #endif
 	return 0;
 }

@@ -198,7 +198,7 @@ static struct mm_struct *procfs_mm(const struct file *file)
 	if (NAME_IS_ONE_OF(dentry, "mem", "environ", "auxv", "pagemap") || NAME_IS_ONE_OF(dentry->d_parent, "attr"))
 		return file->private_data;
 	if (NAME_IS_ONE_OF(dentry, "maps", "smaps", "smaps_rollup", "numa_maps"))
-		return ((struct kckpt_proc_maps *)((struct seq_file *)file->private_data)->private)->mm;
+		return kckpt_proc_maps_mm((struct kckpt_proc_maps *)((struct seq_file *)file->private_data)->private);
 	return NULL;
 }
 

@@ -4,8 +4,8 @@
  * and memfds, the same with a name and descriptors. Their pages are shared with whoever maps them, so they are read
  * while the job is frozen. Saved: contents, size, name, seals, owner and permissions.
  *
- * Refused: memory that somebody outside the job has, too; extended attributes; memfds of huge pages (nobody claims
- * them).
+ * Refused: memory that somebody outside the job has, too; extended attributes, flags of chattr; memfds of huge pages
+ * (nobody claims them).
  * Not saved: NUMA policy, huge page advice of the mount, times of access and change, room that was reserved and never
  * written (fallocate).
  */
@@ -93,6 +93,8 @@ static int shmem_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "memory of %lld bytes", i_size_read(file_inode(file)));
 	if (vfs_listxattr(file->f_path.dentry, NULL, 0) > 0)
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "an extended attribute on %pD2", file);
+	if (SHMEM_I(file_inode(file))->fsflags)
+		kckpt_fail(ctx, obj, KCKPT_E_FILE_STATE, 0, "flags of chattr on %pD2", file);
 	return 0;
 }
 

@@ -470,10 +470,10 @@ static int restore_check(struct kckpt_ctx *ctx)
 
 	kckpt_for_each_object(&ctx->objs, obj) {
 		const struct kckpt_family_ops *ops = kckpt_family(obj->family);
-		const char *missing = kckpt_ksym_missing(obj->family);
 
-		if (missing)
-			return kckpt_fail(ctx, obj, KCKPT_E_NO_SYMBOL, 0, "%s", missing);
+		err = kckpt_family_check(ctx, obj);
+		if (err)
+			return err;
 		err = ops->check ? ops->check(ctx, obj) : 0;
 		if (!err && fatal_signal_pending(current))
 			err = kckpt_fail(ctx, NULL, KCKPT_E_INTERRUPTED, 0, "check");

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* memfds and POSIX shared memory: contents, name, seals, who shares them. */
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/memfd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -378,6 +380,23 @@ static int huge(void)
 TEST(memfd_huge_is_refused)
 {
 	EXPECT_REFUSED(KCKPT_E_FILE_KIND, huge);
+}
+
+static int has_chattr_flags(void)
+{
+	int fd = memfd_create("nodump", 0), flags = FS_NODUMP_FL;
+
+	JOB_SETUP(fd >= 0);
+	if (ioctl(fd, FS_IOC_SETFLAGS, &flags))
+		return job_skip("no flags of chattr here");
+	job_roundtrip();
+	JOB_CHECK(!ioctl(fd, FS_IOC_GETFLAGS, &flags) && flags == FS_NODUMP_FL);
+	return 0;
+}
+
+TEST(memfd_with_chattr_flags_is_refused)
+{
+	EXPECT_REFUSED(KCKPT_E_FILE_STATE, has_chattr_flags);
 }
 
 static int has_one_of_outside(void)

@@ -116,13 +116,13 @@ struct kckpt_info {
 	char  version[32];	/* of the module */
 };
 #define KCKPT_INFO_FAULTS	(1u << 0)	/* built with the fail-nth hook */
-#define KCKPT_INFO_UNTESTED	(1u << 1)	/* loaded with allow_untested on a kernel newer than the sources know */
+#define KCKPT_INFO_UNTESTED	(1u << 1)	/* allow_untested was needed: a kernel that is newer or has changed */
 
 struct kckpt_family_info {
 	__u32 id;
-	__u32 available;	/* 1: this kernel has what the family needs */
+	__u32 available;	/* 1: this kernel has what the family needs, and no more than it knows */
 	char  name[16];
-	char  missing[64];	/* the first symbol that is missing, when not available */
+	char  missing[64];	/* when not available: a symbol that is missing, or what is not as expected */
 };
 
 /* KCKPT_IOC_FREEZE: EMPTY -> FROZEN. A cgroup that was frozen before stays so on close and on THAW. */

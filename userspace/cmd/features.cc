@@ -92,7 +92,7 @@ private:
 			say(stdout, "{:<10} {:<4} {}\n", bounded(family.name), family.available ? "yes" : "no",
 			    title_of(family.id));
 			if (!family.available)
-				say(stdout, "{:<15} this kernel lacks {}\n", "", bounded(family.missing));
+				say(stdout, "{:<15} not on this kernel: {}\n", "", bounded(family.missing));
 		}
 	}
 };
