@@ -7,9 +7,6 @@ KERNELS := $(shell awk '!/^\#/ { print $$1 }' selftests/vm/kernels)
 # One that looks for mistakes in what runs on it; see selftests/vm/debug.config.
 DEBUG_KERNEL := $(firstword $(KERNELS))-debug
 
-# Their structs are compared with what the module knows of them, without a VM: forky is where the newest are.
-BTF_KERNELS := $(KERNELS) forky
-
 # For vm, demo and vmtest: make vm KERNEL=6.12
 KERNEL ?= $(firstword $(KERNELS))
 # 1: the module has a hook that makes the nth allocation fail. Never in what is installed.
@@ -113,7 +110,7 @@ build/examples/%: docs/examples/%.c $(LIBKCKPT) | deps
 .PHONY: unit
 unit: userspace
 	@mkdir -p $(RESULTS) && rm -f $(RESULTS)/unit.xml
-	-@KCKPT_BTF="$$(selftests/vm/get-btf $(BTF_KERNELS))" ctest --test-dir build/userspace --output-on-failure --output-junit $(CURDIR)/$(RESULTS)/unit.xml
+	-@KCKPT_BTF="$$(selftests/vm/get-btf $(KERNELS))" ctest --test-dir build/userspace --output-on-failure --output-junit $(CURDIR)/$(RESULTS)/unit.xml
 
 .PHONY: check
 check: unit module $(TEST_PROGRAMS) $(EXAMPLES) ## all tests: unit tests, then those in VMs; the last line tells the result

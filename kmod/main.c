@@ -4,7 +4,6 @@
 
 #include <linux/module.h>
 #include <linux/rcupdate.h>
-#include <linux/stringify.h>
 #include <linux/utsname.h>
 
 #include "compat/version.h"
@@ -19,22 +18,22 @@ bool kckpt_untested;
 
 static bool allow_untested;
 module_param(allow_untested, bool, 0444);
-MODULE_PARM_DESC(allow_untested, "load on a kernel newer than the ones kckpt was tested with");
+MODULE_PARM_DESC(allow_untested, "load on a kernel that is none of those kckpt is tested with");
 
-#define NEWEST __stringify(KCKPT_NEWEST_MAJOR) "." __stringify(KCKPT_NEWEST_MINOR)
+#define VERSION_TEXT(major, minor) " " #major "." #minor
 
-/* What a newer kernel has in its objects is not known here: it may be lost, and a job may be damaged. */
+/* What another kernel has in its objects is not known here: it may be lost, and a job may be damaged. */
 static int __init check_kernel(void)
 {
 	kckpt_untested = kckpt_kernel_untested();
 	if (!kckpt_untested)
 		return 0;
 	if (!allow_untested) {
-		pr_err("Linux %s is newer than " NEWEST ", the newest tested: loads with allow_untested=1 only\n",
-		       utsname()->release);
+		pr_err("Linux %s is none of those tested," KCKPT_TESTED(VERSION_TEXT)
+		       ": loads with allow_untested=1 only\n", utsname()->release);
 		return -EOPNOTSUPP;
 	}
-	pr_warn("Linux %s is newer than " NEWEST ", the newest tested: loaded by allow_untested=1\n",
+	pr_warn("Linux %s is none of those tested," KCKPT_TESTED(VERSION_TEXT) ": loaded by allow_untested=1\n",
 		utsname()->release);
 	return 0;
 }

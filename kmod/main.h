@@ -2,6 +2,6 @@
 #ifndef KCKPT_MAIN_H
 #define KCKPT_MAIN_H
 
-extern bool kckpt_untested;	/* loaded with allow_untested on a kernel newer than the sources know, or changed */
+extern bool kckpt_untested;	/* loaded with allow_untested on a kernel that the sources do not know, or changed */
 
 #endif

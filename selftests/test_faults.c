@@ -127,6 +127,12 @@ TEST_LIMIT(faults_in_a_dump_of_a_tree, 300)
 	dump_faults();
 }
 
+TEST_LIMIT(faults_in_a_dump_of_threads, 300)
+{
+	runner_with_threads = true;
+	dump_faults();
+}
+
 static void restore_faults(void)
 {
 	struct image image = {};
@@ -168,6 +174,12 @@ TEST_LIMIT(faults_in_a_restore, 600)
 TEST_LIMIT(faults_in_a_restore_of_a_tree, 900)
 {
 	runner_with_children = true;
+	restore_faults();
+}
+
+TEST_LIMIT(faults_in_a_restore_of_threads, 900)
+{
+	runner_with_threads = true;
 	restore_faults();
 }
 
@@ -258,4 +270,138 @@ TEST_LIMIT(faults_with_an_external, 300)
 	test_say("%d points, %d of those tried made the creation fail", nth, failed);
 	EXPECT_TRUE(!device_commit(dev) && runner_runs(&job));
 	close(dev);
+}
+
+/* ---- the kernel's own faults: its allocations and copies, in functions that the module calls ---- */
+
+#define FAIL_SLAB "/sys/kernel/debug/failslab/"
+#define FAIL_PAGE "/sys/kernel/debug/fail_page_alloc/"
+
+static int kernel_nth = -1;	/* /proc/thread-self/fail-nth */
+
+static void need_kernel_faults(void)
+{
+	if (access(FAIL_SLAB, F_OK) || access(FAIL_PAGE, F_OK))
+		test_skip("a kernel without fault injection");
+	/* Also what may sleep, and without a word in the log for each. */
+	ASSERT_TRUE(write_file(FAIL_SLAB "ignore-gfp-wait", "N") && write_file(FAIL_PAGE "ignore-gfp-wait", "N") &&
+		    write_file(FAIL_PAGE "min-order", "0") && write_file(FAIL_SLAB "verbose", "0") &&
+		    write_file(FAIL_PAGE "verbose", "0") && write_file("/sys/kernel/debug/fail_usercopy/verbose", "0"));
+	kernel_nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (kernel_nth < 0)
+		test_skip("a kernel without fail-nth");
+}
+
+static void set_kernel_fault(int nth)
+{
+	const char *text = format("%d", nth);
+
+	ASSERT_EQ(strlen(text), pwrite(kernel_nth, text, strlen(text), 0));
+}
+
+/* Turns it off. What is left to count down is 0 when it has happened; that reading fails is one, too. */
+static bool kernel_fault_hit(void)
+{
+	char left[16] = "";
+	bool hit = pread(kernel_nth, left, sizeof(left) - 1, 0) <= 0 || !atoi(left);
+
+	set_kernel_fault(0);
+	return hit;
+}
+
+static int kernel_step(void)
+{
+	return test_is_long() ? 1 : 11;
+}
+
+/* What the caller of a dump does: the job must not notice. */
+TEST_LIMIT(faults_of_the_kernel_in_a_dump, 900)
+{
+	struct image image = {};
+	int nth, failed = 0, err;
+	struct job job;
+
+	need_kernel_faults();
+	runner_with_ghosts = true;
+	runner_start(&job);
+	for (nth = 1; nth < MOST; nth += kernel_step()) {
+		set_kernel_fault(nth);
+		err = dump(job.cgroup, &image);
+		if (!kernel_fault_hit())
+			break;
+		failed += !!err;
+		if (cgroup_is_frozen(job.cgroup) || !runner_runs(&job)) {
+			test_failed(__FILE__, __LINE__, "after fault %d (error %d) the job does not run", nth, err);
+			return;
+		}
+	}
+	EXPECT_EQ(0, err);
+	EXPECT_TRUE(nth < MOST && failed > 0);
+	test_say("%d points, %d of those tried made the dump fail", nth, failed);
+}
+
+TEST_LIMIT(faults_of_the_kernel_in_a_restore, 1800)
+{
+	struct image image = {};
+	int nth, failed = 0, err;
+	struct job job;
+
+	need_kernel_faults();
+	runner_with_ghosts = true;
+	runner_start(&job);
+	runner_dump(&job, &image);
+	for (nth = 1; nth < MOST; nth += kernel_step()) {
+		set_kernel_fault(nth);
+		err = restore(job.cgroup, &image);
+		if (!kernel_fault_hit())
+			break;
+		failed += !!err;
+		if (!err)
+			kill_all(job.cgroup);
+		if (!runner_is_gone(&job)) {
+			test_failed(__FILE__, __LINE__, "after fault %d (error %d) something is left", nth, err);
+			return;
+		}
+	}
+	EXPECT_EQ(0, err);
+	EXPECT_TRUE(nth < MOST && failed > 0);
+	test_say("%d points, %d of those tried made the restore fail", nth, failed);
+}
+
+/* The allocations of this process and those it makes: of each 97, one in two cases. Turning it off may be hit, too. */
+static void fail_at_random(bool on)
+{
+	while (!write_file(FAIL_SLAB "probability", on ? "50" : "0") ||
+	       !write_file("/proc/self/make-it-fail", on ? "1" : "0"))
+		;
+}
+
+TEST_LIMIT(faults_of_the_kernel_at_random, 1800)
+{
+	int i, nr = test_is_long() ? 1000 : 40, failed = 0, err;
+	struct image image = {};
+	struct job job;
+
+	need_kernel_faults();
+	ASSERT_TRUE(write_file(FAIL_SLAB "task-filter", "Y") && write_file(FAIL_SLAB "times", "-1") &&
+		    write_file(FAIL_SLAB "interval", "97"));
+	runner_with_children = true;
+	runner_start(&job);
+	runner_dump(&job, &image);
+	for (i = 0; i < nr; i++) {
+		fail_at_random(true);
+		err = restore(job.cgroup, &image);
+		fail_at_random(false);
+		failed += !!err;
+		if (!err)
+			kill_all(job.cgroup);
+		if (!runner_is_gone(&job)) {
+			test_failed(__FILE__, __LINE__, "after restore %d (error %d) something is left", i, err);
+			return;
+		}
+	}
+	test_say("%d restores, %d of them failed", nr, failed);
+	EXPECT_TRUE(failed > 0);
+	EXPECT_EQ(0, restore(job.cgroup, &image));
+	EXPECT_TRUE(runner_runs(&job));
 }

@@ -272,7 +272,7 @@ static void change_once(void)
 	}
 }
 
-/* ---- tried ---- */
+/* ---- images that are tried ---- */
 
 static struct job job;
 static int nr_of[KCKPT_E_END], nr_restored;
@@ -376,4 +376,205 @@ TEST_LIMIT(fuzz_images_of_a_tree, 3600)
 {
 	runner_with_children = true;
 	fuzz_images(rounds(250, 20000));
+}
+
+/* ---- requests in any order, with anything for arguments, by two at once ---- */
+
+static struct image saved;	/* of a job that is gone */
+static const char *other_cgroup;
+
+static void *odd_pointer(void *good)
+{
+	void *pointers[] = { NULL, (void *)1, (void *)0xffff888000000000, (void *)0x7ffffffff000 };
+
+	return below(4) ? good : pointers[below(4)];
+}
+
+static void odd_freeze(int dev)
+{
+	struct kckpt_freeze request = { .timeout_ms = 1 + below(2000), .stall_ms = below(3) ? 0 : 1 + below(50),
+					.max_pause_ms = below(3) ? 0 : 1 + below(50), .flags = !below(20) };
+	const char *paths[] = { job.cgroup, job.cgroup, other_cgroup, "/sys/fs/cgroup", "/tmp" };
+
+	request.cgroup = below(9) ? open(paths[below(5)], O_RDONLY | O_CLOEXEC) : (int)below(2000) - 1;
+	ioctl(dev, KCKPT_IOC_FREEZE, odd_pointer(&request));
+	if (request.cgroup > 2)
+		close(request.cgroup);
+}
+
+static void odd_capture(int dev)
+{
+	struct kckpt_inherit inherit[2] = { { .fd = below(10), .name = "x" }, { .fd = below(10), .name = "y" } };
+	struct kckpt_external external = { .kind = below(7), .ino = below(100), .name = "z" };
+	struct kckpt_capture request = { .flags = KCKPT_CAPTURE_FILES | below(2), .nr_inherit = below(4) ? 0 : below(3),
+					 .inherit = (uintptr_t)odd_pointer(inherit), .nr_external = !below(8),
+					 .external = (uintptr_t)odd_pointer(&external) };
+
+	if (!below(10))
+		request.nr_inherit = odd_value(0);
+	ioctl(dev, KCKPT_IOC_CAPTURE, odd_pointer(&request));
+}
+
+static void odd_read(int dev)
+{
+	static char buffer[1 << 18];
+	ssize_t n;
+	int i;
+
+	for (i = below(40); i >= 0; i--) {
+		n = read(dev, odd_pointer(buffer), below(sizeof(buffer)));
+		if (n <= 0)
+			break;
+	}
+}
+
+/* From where the last one ended, most of the time. */
+static void odd_write(int dev, size_t *at)
+{
+	size_t from = below(12) ? *at : below(saved.len), len = below(3) ? saved.len - from : below(saved.len - from + 1);
+	ssize_t n = write(dev, below(20) ? saved.data + from : odd_pointer(NULL), len);
+
+	if (n > 0)
+		*at = from + n;
+}
+
+static void odd_instantiate(int dev)
+{
+	struct kckpt_inherit inherit = { .fd = below(10), .name = "x" };
+	struct kckpt_instantiate request = { .flags = KCKPT_INSTANTIATE_FILES_CHANGED | (below(4) ? 0 : below(8)),
+					     .nr_inherit = !below(8), .inherit = (uintptr_t)odd_pointer(&inherit),
+					     .stall_ms = below(3) ? 0 : 1 + below(50) };
+
+	request.cgroup = open(below(4) ? other_cgroup : job.cgroup, O_RDONLY | O_CLOEXEC);
+	ioctl(dev, KCKPT_IOC_INSTANTIATE, odd_pointer(&request));
+	close(request.cgroup);
+}
+
+static void odd_question(int dev)
+{
+	static struct kckpt_error errors[300];
+	static char paths[4096];
+	struct kckpt_report report = { .errors = (uintptr_t)odd_pointer(errors), .nr = below(400), .first = below(300) };
+	struct kckpt_cgroups cgroups = { .paths = (uintptr_t)odd_pointer(paths), .size = below(5000) };
+	struct kckpt_stats stats;
+	struct kckpt_info info = { .nr_families = below(40), .families = (uintptr_t)odd_pointer(NULL) };
+
+	switch (below(5)) {
+	case 0:
+		ioctl(dev, KCKPT_IOC_REPORT, odd_pointer(&report));
+		break;
+	case 1:
+		ioctl(dev, KCKPT_IOC_STATS, odd_pointer(&stats));
+		break;
+	case 2:
+		ioctl(dev, KCKPT_IOC_CGROUPS, odd_pointer(&cgroups));
+		break;
+	case 3:
+		ioctl(dev, KCKPT_IOC_INFO, odd_pointer(&info));
+		break;
+	default:
+		ioctl(dev, _IOC(below(4), 0xCB, below(16), below(200)), odd_pointer(&report));
+	}
+}
+
+/* Not KILL: the job is looked at afterwards. */
+static void odd_request(int dev, size_t *at)
+{
+	struct kckpt_commit commit = { .flags = below(2), .timeout_ms = below(2000) };
+
+	switch (below(12)) {
+	case 0: case 1:
+		odd_freeze(dev);
+		break;
+	case 2: case 3:
+		odd_capture(dev);
+		break;
+	case 4:
+		odd_read(dev);
+		break;
+	case 5: case 6:
+		odd_write(dev, at);
+		break;
+	case 7: case 8:
+		odd_instantiate(dev);
+		break;
+	case 9:
+		ioctl(dev, KCKPT_IOC_COMMIT, odd_pointer(&commit));
+		break;
+	case 10:
+		ioctl(dev, below(3) ? KCKPT_IOC_THAW : below(2) ? KCKPT_IOC_ABORT : KCKPT_IOC_RELEASE_FROZEN);
+		break;
+	default:
+		odd_question(dev);
+	}
+}
+
+static void odd_requests(int dev, uint32_t start)
+{
+	size_t at = 0;
+	int i;
+
+	seed = start;
+	for (i = 0; i < 25; i++)
+		odd_request(dev, &at);
+}
+
+static bool other_is_gone(const struct job *other)
+{
+	struct job kept = job;
+	bool gone;
+
+	job = *other;
+	gone = empty_cgroup();
+	job = kept;
+	return gone;
+}
+
+/* Whoever still holds the session when its time is over is killed. */
+static bool try_requests(const struct job *other)
+{
+	uint32_t starts[2] = { random_next(&seed), random_next(&seed) }, patience = below(20000);
+	int dev = device_open(), i;
+	pid_t pids[2];
+
+	for (i = 0; i < 2; i++) {
+		pids[i] = fork();
+		if (!pids[i]) {
+			odd_requests(dev, starts[i]);
+			_exit(0);
+		}
+	}
+	close(dev);
+	usleep(patience);
+	for (i = 0; i < 2; i++) {
+		if (patience < 10000)
+			kill(pids[i], SIGKILL);
+		if (wait_exit(pids[i], 60000 * test_patience()) < 0) {
+			test_say("requests do not come to an end");
+			return false;
+		}
+	}
+	/* RELEASE_FROZEN was asked for, or COMMIT_FROZEN. */
+	ASSERT_TRUE(write_file(format("%s/cgroup.freeze", job.cgroup), "0"));
+	return EXPECT_TRUE(other_is_gone(other)) && EXPECT_TRUE(runner_runs(&job));
+}
+
+TEST_LIMIT(fuzz_requests, 3600)
+{
+	int i, nr = rounds(200, 20000);
+	struct job other;
+	uint32_t before;
+
+	runner_start(&other);
+	runner_dump(&other, &saved);
+	other_cgroup = other.cgroup;
+	runner_start(&job);
+	for (i = 0; i < nr; i++) {
+		before = seed;
+		if (!try_requests(&other)) {
+			test_failed(__FILE__, __LINE__, "round %d, seed %u", i, before);
+			break;
+		}
+	}
+	test_say("%d sessions", i);
 }

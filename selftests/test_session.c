@@ -180,6 +180,31 @@ TEST(session_restore_aborted_in_every_state)
 	runner_restore(&job, &image);
 }
 
+/* Not one instruction: it would count. */
+TEST(session_restored_tasks_wait_for_the_commit)
+{
+	struct image image = {};
+	enum kckpt_state state;
+	uint64_t count;
+	struct job job;
+	int dev;
+
+	runner_start(&job);
+	runner_dump(&job, &image);
+	count = job_notes()[0];
+	for (state = KCKPT_INSTANTIATED; state <= KCKPT_COMPLETE; state++) {
+		dev = device_open();
+		restore_until(dev, &image, job.cgroup, state);
+		usleep(300000);
+		EXPECT_EQ(count, job_notes()[0]);
+		close(dev);
+		EXPECT_TRUE(runner_is_gone(&job));
+		EXPECT_EQ(count, job_notes()[0]);
+	}
+	runner_restore(&job, &image);
+	EXPECT_TRUE(job_notes()[0] > count);
+}
+
 /* Killed from outside while all is held in the kernel. */
 TEST(session_restored_tasks_killed_from_outside)
 {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The range of kernels that these sources know: to the newest one that tests run on; selftests/vm/kernels lists all of
- * those. Of what compat/ says to have come between 6.12 and 7.2 only these two ends are tested: the versions named for
- * it are those of the patches. What is newer loads with allow_untested=1 only, and selftests/vm/untested tells it from
- * the others.
+ * The kernels that these sources know: those that tests run on, see selftests/vm/kernels. On any other one the module
+ * loads with allow_untested=1 only; selftests/vm/untested reads this list, too. Where compat/ names versions that lie
+ * between two of them, they are those of the patches: nothing was tried there.
  */
 #ifndef KCKPT_COMPAT_VERSION_H
 #define KCKPT_COMPAT_VERSION_H
@@ -14,12 +13,13 @@
 #error "kckpt needs Linux 6.1 or later"
 #endif
 
-#define KCKPT_NEWEST_MAJOR 7
-#define KCKPT_NEWEST_MINOR 2
+/* X(major, minor) */
+#define KCKPT_TESTED(X) X(6, 1) X(6, 12) X(7, 2)
 
 static inline bool kckpt_kernel_untested(void)
 {
-	return LINUX_VERSION_CODE >= KERNEL_VERSION(KCKPT_NEWEST_MAJOR, KCKPT_NEWEST_MINOR + 1, 0);
+#define KCKPT_IS_VERSION(major, minor) || (LINUX_VERSION_CODE >> 8 == KERNEL_VERSION(major, minor, 0) >> 8)
+	return !(false KCKPT_TESTED(KCKPT_IS_VERSION));
 }
 
 #endif

@@ -2,6 +2,8 @@
 #include "runner.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -117,6 +119,39 @@ static bool have_children(void)
 	return pidfd_open(pid, 0) >= 0 && !waitid(P_PID, pid, &info, WEXITED | WNOWAIT);
 }
 
+bool runner_with_threads;
+static uint32_t never;		/* woken */
+
+static void *wait_for_ever(void *how)
+{
+	sigset_t urgent;
+
+	sigemptyset(&urgent);
+	sigaddset(&urgent, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &urgent, NULL);
+	pthread_kill(pthread_self(), SIGUSR1);
+	for (;;) {
+		if (how == (void *)0)
+			futex_wait(&never, 0, -1);
+		else if (how == (void *)1)
+			sleep(1000);
+		else
+			poll(NULL, 0, 1000000);
+	}
+	return NULL;
+}
+
+static bool have_threads(void)
+{
+	pthread_t thread;
+	intptr_t how;
+
+	for (how = 0; how < 3; how++)
+		if (pthread_create(&thread, NULL, wait_for_ever, (void *)how))
+			return false;
+	return true;
+}
+
 /* With a few pages, open files of several kinds, locks, timers: so that its image has something of everything. */
 static int count(void)
 {
@@ -133,6 +168,7 @@ static int count(void)
 	JOB_SETUP(open_some(ends));
 	JOB_SETUP(!runner_with_ghosts || have_ghosts());
 	JOB_SETUP(!runner_with_children || have_children());
+	JOB_SETUP(!runner_with_threads || have_threads());
 	for (;;) {
 		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
 		usleep(1000);

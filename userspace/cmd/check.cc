@@ -61,8 +61,8 @@ public:
 			return pass(module);
 		if (module->info.flags & KCKPT_INFO_UNTESTED)
 			say(stderr,
-			    "kckpt: this kernel is newer than those that kckpt was tested with: what it has that "
-			    "they have not is not known\n");
+			    "kckpt: this kernel is none of those that kckpt is tested with, or was changed since: "
+			    "what it has that they have not is not known\n");
 		struct kckpt_freeze request = {};
 		request.cgroup = cgroup->fd();
 		request.timeout_ms = timeout_ms_;
