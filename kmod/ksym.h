@@ -119,7 +119,7 @@
 	X(do_timer_settime,	timer,	"arm a POSIX timer")					\
 	X(do_setitimer,		timer,	"arm an interval timer")				\
 	KCKPT_KSYM_TIMER_CALLS(X)								\
-	X(task_cputime,		timer,	"read the CPU time of a thread")			\
+	KCKPT_KSYM_CPUTIME_CALLS(X)								\
 	X(thread_group_cputime,	timer,	"read the CPU time of a process")			\
 	X(__x64_sys_eventfd2,	eventfd, "make an event counter")				\
 	X(memfd_fcntl,		shmem,	"seal memory")						\

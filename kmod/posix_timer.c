@@ -20,7 +20,7 @@ u64 kckpt_cpu_clock_now(clockid_t clock, struct task_struct *task)
 	struct task_cputime time = {};
 
 	if (CPUCLOCK_PERTHREAD(clock)) {
-		kcall(task_cputime)(task, &time.utime, &time.stime);
+		kckpt_task_cputime(task, &time.utime, &time.stime);
 		time.sum_exec_runtime = READ_ONCE(task->se.sum_exec_runtime);
 	} else if (READ_ONCE(task->signal->posix_cputimers.timers_active)) {
 		time.utime = atomic64_read(&counted->utime);

@@ -15,6 +15,7 @@
 #include "device.h"
 #include "job.h"
 #include "runner.h"
+#include "usage.h"
 
 static bool no_leftovers(const char *folder)
 {
@@ -29,7 +30,7 @@ static bool no_leftovers(const char *folder)
 
 static int trips(void)
 {
-	return test_is_long() ? 1000 : 200;
+	return test_is_long() ? 1000 : 60;	/* test_storm.c has more of them */
 }
 
 /* Of a whole run, in seconds; the moments of the kills are spread over that. */
@@ -352,4 +353,95 @@ TEST(tool_module_cannot_go_during_a_session)
 	kill(pid, SIGKILL);
 	wait_exit(pid, 20000);
 	EXPECT_TRUE(runner_runs(&job));
+}
+
+static void trips_with_the_module(struct job *job, int nr)
+{
+	struct image image = {};
+
+	while (nr--) {
+		runner_dump(job, &image);
+		runner_restore(job, &image);
+	}
+	free(image.data);
+}
+
+/* Loaded, used and unloaded: the kernel has what it had before. */
+TEST_LIMIT(tool_unloaded_module_leaves_nothing, 300)
+{
+	const char *module = getenv("KCKPT_KO");
+	struct usage before, after;
+	struct job job;
+
+	if (!module)
+		test_skip("KCKPT_KO does not tell where the module is");
+	runner_start(&job);
+	trips_with_the_module(&job, 20);
+	ASSERT_EQ(0, system("rmmod kckpt"));
+	before = usage_now();
+	ASSERT_EQ(0, system(format("insmod %s", module)));
+	trips_with_the_module(&job, 100);
+	ASSERT_EQ(0, system("rmmod kckpt"));
+	after = usage_now();
+	ASSERT_EQ(0, system(format("insmod %s", module)));
+	usage_expect_no_growth(&before, &after, 100);
+	EXPECT_TRUE(runner_runs(&job));
+}
+
+/* ---- who wants it to go all the time ---- */
+
+static void ask_for_ever(const char *module)
+{
+	for (;;) {
+		if (!syscall(SYS_delete_module, "kckpt", O_NONBLOCK))
+			while (system(format("insmod %s 2>/dev/null", module)))
+				;
+		usleep(2000);
+	}
+}
+
+/* A session is had or not, as the module is there or not; one that was had comes to its end. */
+static int trip_if_loaded(struct job *job, struct image *image)
+{
+	int dev = open(KCKPT_DEVICE, O_RDWR | O_CLOEXEC), err;
+
+	if (dev < 0)
+		return errno == ENOENT || errno == ENODEV || errno == ENXIO || errno == EBUSY ? 0 : -errno;
+	err = device_freeze(dev, job->cgroup) ?: device_capture(dev) ?: device_read(dev, image) ?:
+	      device_do(dev, KCKPT_IOC_THAW);
+	close(dev);
+	return err ? -err : 1;
+}
+
+TEST_LIMIT(tool_module_asked_to_go_all_the_time, 300)
+{
+	const char *module = getenv("KCKPT_KO");
+	int done = 0, missing = 0, got;
+	struct image image = {};
+	struct job job;
+	double end;
+	pid_t pid;
+
+	if (!module)
+		test_skip("KCKPT_KO does not tell where the module is");
+	runner_start(&job);
+	pid = fork();
+	if (!pid)
+		ask_for_ever(module);
+	for (end = now() + (test_is_long() ? 120 : 8); now() < end;) {
+		got = trip_if_loaded(&job, &image);
+		if (!EXPECT_TRUE(got >= 0))
+			break;
+		done += got;
+		missing += !got;
+		if (!EXPECT_TRUE(runner_runs(&job) && !cgroup_is_frozen(job.cgroup)))
+			break;
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	test_say("%d dumps, %d times there was no module", done, missing);
+	EXPECT_TRUE(done > 0 && missing > 0);
+	/* It may have been killed while there was none. */
+	system(format("insmod %s 2>/dev/null", module));
+	EXPECT_EQ(0, TOOL("features").status);
 }

@@ -14,6 +14,7 @@
 #include "device.h"
 #include "image.h"
 #include "runner.h"
+#include "usage.h"
 
 static int trips(void)
 {
@@ -288,76 +289,7 @@ static bool trip(struct job *job, const struct image *first)
 	return EXPECT_EQ(0, differences);
 }
 
-/* ---- what must not grow ---- */
-
-static const char *const caches[] = { "task_struct", "mm_struct", "files_cache", "signal_cache", "sighand_cache", "filp",
-				      "pid", "fs_cache", "cred_jar", "anon_vma", "vm_area_struct", "kmalloc" };
-#define NR_CACHES (sizeof(caches) / sizeof(caches[0]))
-#define NR_QUIET (NR_CACHES - 2)	/* those before the last two, which others use a lot */
-
-/* Objects in use of all caches whose name begins like that. */
-static long objects(const char *cache)
-{
-	char *text = read_file("/proc/slabinfo"), *at = text, *line;
-	long sum = 0;
-
-	while ((line = strsep(&at, "\n")))
-		if (!strncmp(line, cache, strlen(cache)) && strchr(line, ' '))
-			sum += atol(strchr(line, ' '));
-	free(text);
-	return sum;
-}
-
-struct usage {
-	long objects[NR_CACHES];
-	long vmalloc_kb, groups;
-};
-
-static long number_in(const char *path, const char *name)
-{
-	char *text = read_file(path), *at = text ? strstr(text, name) : NULL;
-	long nr = at ? atol(at + strlen(name)) : -1;
-
-	free(text);
-	return nr;
-}
-
-static struct usage usage(void)
-{
-	struct usage usage;
-	unsigned int i;
-
-	sync();
-	write_file("/proc/sys/vm/drop_caches", "3");
-	usleep(300000);	/* what RCU frees, and partly filled slabs of each CPU */
-	for (i = 0; i < NR_CACHES; i++)
-		usage.objects[i] = objects(caches[i]);
-	usage.vmalloc_kb = number_in("/proc/meminfo", "VmallocUsed:");
-	usage.groups = number_in("/sys/fs/cgroup/cgroup.stat", "nr_descendants ");
-	return usage;
-}
-
-/*
- * One of each per trip would be a leak: @nr trips must be many enough for that to stand out of what slabs that are not
- * full, and caches of the kernel, come and go with.
- */
-static void expect_no_growth(const struct usage *before, const struct usage *after, int nr)
-{
-	unsigned int i;
-	long grown, noise;
-
-	for (i = 0; i < NR_CACHES; i++) {
-		grown = after->objects[i] - before->objects[i];
-		noise = i < NR_QUIET ? nr * 9 / 10 : 4 * nr;
-		test_say("%s: %ld, %+ld in %d trips", caches[i], before->objects[i], grown, nr);
-		if (grown > noise && (nr >= 100 || grown > 300))
-			test_failed(__FILE__, __LINE__, "%s grows", caches[i]);
-	}
-	grown = after->vmalloc_kb - before->vmalloc_kb;
-	test_say("vmalloc: %ld KiB, %+ld", before->vmalloc_kb, grown);
-	EXPECT_TRUE(grown < 4 * nr);
-	EXPECT_EQ(before->groups, after->groups);
-}
+/* ---- again and again ---- */
 
 static void many_trips(void)
 {
@@ -370,15 +302,15 @@ static void many_trips(void)
 	runner_dump(&job, &image);
 	for (i = 0; i < 3; i++)
 		ASSERT_TRUE(trip(&job, &image));
-	before = usage();
+	before = usage_now();
 	for (i = 0; i < trips(); i++) {
 		if (!trip(&job, &image)) {
 			test_failed(__FILE__, __LINE__, "after %d trips", i);
 			return;
 		}
 	}
-	after = usage();
-	expect_no_growth(&before, &after, trips());
+	after = usage_now();
+	usage_expect_no_growth(&before, &after, trips());
 	runner_restore(&job, &image);
 }
 
@@ -417,8 +349,8 @@ TEST_LIMIT(trips_leak_nothing, 600)
 
 	runner_start(&job);
 	run_and_trip(&job, 20);
-	before = usage();
+	before = usage_now();
 	run_and_trip(&job, test_is_long() ? 1000 : 100);
-	after = usage();
-	expect_no_growth(&before, &after, test_is_long() ? 1000 : 100);
+	after = usage_now();
+	usage_expect_no_growth(&before, &after, test_is_long() ? 1000 : 100);
 }

@@ -139,4 +139,16 @@ static inline void kckpt_timer_set_next_id(struct signal_struct *signal, u32 id)
 }
 #endif
 
+/*
+ * kckpt_task_cputime() - CPU time of a thread in user mode and in the kernel, in ns. Where it is not counted at the
+ * entries of the kernel it is but read. KCKPT_KSYM_CPUTIME_CALLS: what it needs; see ksym.h.
+ */
+#ifdef CONFIG_VIRT_CPU_ACCOUNTING_GEN
+#define KCKPT_KSYM_CPUTIME_CALLS(X) X(task_cputime, timer, "read the CPU time of a thread")
+#define kckpt_task_cputime(task, user, system) kcall(task_cputime)(task, user, system)
+#else
+#define KCKPT_KSYM_CPUTIME_CALLS(X)
+#define kckpt_task_cputime(task, user, system) task_cputime(task, user, system)
+#endif
+
 #endif

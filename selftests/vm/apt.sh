@@ -19,7 +19,7 @@ retry() {
 # The Debian suite of a kernel in the file `kernels`; any other name is that of a suite.
 suite_of() {
 	local name suite list=${BASH_SOURCE[0]%/*}/kernels
-	while read -r name suite; do
+	while read -r name suite _; do
 		if [ "$name" = "$1" ]; then
 			echo "$suite"
 			return

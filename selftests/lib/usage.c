@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "usage.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "util.h"
+
+static const char *const caches[USAGE_CACHES] = { "task_struct", "mm_struct", "files_cache", "signal_cache", "sighand_cache", "filp",
+				      "pid", "fs_cache", "cred_jar", "anon_vma", "vm_area_struct", "kmalloc" };
+#define NR_QUIET (USAGE_CACHES - 2)	/* those before the last two, which others use a lot */
+
+/* Objects in use of all caches whose name begins like that. */
+static long objects(const char *cache)
+{
+	char *text = read_file("/proc/slabinfo"), *at = text, *line;
+	long sum = 0;
+
+	while ((line = strsep(&at, "\n")))
+		if (!strncmp(line, cache, strlen(cache)) && strchr(line, ' '))
+			sum += atol(strchr(line, ' '));
+	free(text);
+	return sum;
+}
+
+static long number_in(const char *path, const char *name)
+{
+	char *text = read_file(path), *at = text ? strstr(text, name) : NULL;
+	long nr = at ? atol(at + strlen(name)) : -1;
+
+	free(text);
+	return nr;
+}
+
+struct usage usage_now(void)
+{
+	struct usage usage;
+	unsigned int i;
+
+	sync();
+	write_file("/proc/sys/vm/drop_caches", "3");
+	usleep(300000);	/* what RCU frees, and partly filled slabs of each CPU */
+	for (i = 0; i < USAGE_CACHES; i++)
+		usage.objects[i] = objects(caches[i]);
+	usage.vmalloc_kb = number_in("/proc/meminfo", "VmallocUsed:");
+	usage.groups = number_in("/sys/fs/cgroup/cgroup.stat", "nr_descendants ");
+	return usage;
+}
+
+void usage_expect_no_growth(const struct usage *before, const struct usage *after, int trips)
+{
+	unsigned int i;
+	long grown, noise;
+
+	for (i = 0; i < USAGE_CACHES; i++) {
+		grown = after->objects[i] - before->objects[i];
+		noise = i < NR_QUIET ? trips * 9 / 10 : 4 * trips;
+		test_say("%s: %ld, %+ld in %d trips", caches[i], before->objects[i], grown, trips);
+		if (grown > noise && (trips >= 100 || grown > 300))
+			test_failed(__FILE__, __LINE__, "%s grows", caches[i]);
+	}
+	grown = after->vmalloc_kb - before->vmalloc_kb;
+	test_say("vmalloc: %ld KiB, %+ld", before->vmalloc_kb, grown);
+	EXPECT_TRUE(grown < 4 * trips);
+	EXPECT_EQ(before->groups, after->groups);
+}
