@@ -25,6 +25,8 @@ static bool chardev_within(const struct cred *opener, const struct cred *user)
 
 	return opener->user_ns == user->user_ns && cap_issubset(user->cap_permitted, opener->cap_permitted) &&
 	       cap_issubset(user->cap_bset, opener->cap_bset) &&
+	       cap_issubset(user->cap_inheritable, cap_combine(opener->cap_inheritable, opener->cap_permitted)) &&
+	       !(opener->securebits & ~user->securebits) &&
 	       (same_ids || (cap_raised(opener->cap_effective, CAP_SETUID) &&
 			     cap_raised(opener->cap_effective, CAP_SETGID)));
 }

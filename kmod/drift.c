@@ -429,9 +429,7 @@ static void __init check_all(struct drift *d)
 
 static const struct btf *__init btf_of_kernel(void)
 {
-	const struct btf *btf = kckpt_ksym_missing(KCKPT_F_NONE) ? NULL : kcall(bpf_get_btf_vmlinux)();
-
-	return IS_ERR(btf) ? NULL : btf;
+	return kckpt_ksym_missing(KCKPT_F_NONE) ? NULL : kcall(bpf_get_btf_vmlinux)();
 }
 
 int __init kckpt_drift_check(bool tolerate)
@@ -439,7 +437,11 @@ int __init kckpt_drift_check(bool tolerate)
 	struct drift d = { .btf = btf_of_kernel(), .tolerate = tolerate };
 	int err;
 
-	if (!d.btf) {
+	if (IS_ERR(d.btf) && PTR_ERR(d.btf) != -ENODATA) {
+		pr_err("the BTF of this kernel cannot be read: %ld\n", PTR_ERR(d.btf));
+		return PTR_ERR(d.btf);
+	}
+	if (IS_ERR_OR_NULL(d.btf)) {
 		pr_info("this kernel has no BTF: whether its structs are known cannot be checked\n");
 		return 0;
 	}

@@ -77,12 +77,14 @@ static bool cgroup_alive(struct cgroup *cgrp)
 	return cgrp->self.flags & CSS_ONLINE;
 }
 
-/* Under freezer.lock. */
+/* Under freezer.lock. -ETIMEDOUT: the watchdog, who has reported it, does not want it any more. */
 static int freezer_set(struct kckpt_freezer *freezer, bool freeze)
 {
 	struct cgroup *cgrp = freezer->cgrp;
 	int err = 0;
 
+	if (freeze && freezer->expired)
+		return -ETIMEDOUT;
 	mutex_lock(kdata(cgroup_mutex));
 	if (!cgroup_alive(cgrp)) {
 		err = -ENODEV;
@@ -112,7 +114,7 @@ static int freezer_start(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer)
 	freezer->since = ktime_get();
 	err = kckpt_should_fail() ? -ENODEV : freezer_set(freezer, true);
 	mutex_unlock(&freezer->lock);
-	return err ? kckpt_fail(ctx, NULL, KCKPT_E_CGROUP_EMPTY, err, "") : 0;
+	return err && err != -ETIMEDOUT ? kckpt_fail(ctx, NULL, KCKPT_E_CGROUP_EMPTY, err, "") : err;
 }
 
 /* Under cgroup_mutex: the tree stands still. */
@@ -161,7 +163,7 @@ int kckpt_freezer_start_restored(struct kckpt_ctx *ctx, struct kckpt_freezer *fr
 	mutex_lock(&freezer->lock);
 	err = kckpt_should_fail() ? -ENODEV : freezer_set(freezer, true);
 	mutex_unlock(&freezer->lock);
-	return err ? kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, err, "the cgroup was removed") : 0;
+	return err && err != -ETIMEDOUT ? kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, err, "the cgroup was removed") : err;
 }
 
 int kckpt_freezer_check_empty(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u32 nr_below)
@@ -221,6 +223,8 @@ static int freezer_wait(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, un
 	for (i = 0; !kckpt_freezer_is_frozen(freezer); i++) {
 		if (kckpt_should_fail() || signal_pending(current))
 			return kckpt_fail(ctx, NULL, KCKPT_E_INTERRUPTED, 0, "freeze");
+		if (READ_ONCE(freezer->expired))
+			return -ETIMEDOUT;
 		if (!READ_ONCE(freezer->cgrp->freezer.e_freeze))
 			return kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, 0, "it was thawed from outside");
 		if (time_after(jiffies, end)) {
@@ -266,6 +270,7 @@ static int freezer_retry(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u
 {
 	kckpt_freezer_unlist(ctx);
 	kckpt_freezer_thaw(freezer);
+	WRITE_ONCE(freezer->pause_ns, 0);	/* the bound is for each pause */
 	msleep(1 << min(round, 6U));
 	return freezer_start(ctx, freezer) ?: freezer_wait(ctx, freezer, end) ?: freezer_list(ctx, freezer);
 }
@@ -292,14 +297,27 @@ int kckpt_freezer_freeze(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u
 	return 0;
 }
 
-void kckpt_freezer_thaw(struct kckpt_freezer *freezer)
+static void freezer_thaw_locked(struct kckpt_freezer *freezer)
 {
-	mutex_lock(&freezer->lock);
 	if (freezer->cgrp && freezer->ours)
 		freezer_set(freezer, false);
 	freezer->pause_ns = kckpt_freezer_pause_ns(freezer);
 	freezer->since = 0;
 	freezer->ours = false;
+}
+
+void kckpt_freezer_thaw(struct kckpt_freezer *freezer)
+{
+	mutex_lock(&freezer->lock);
+	freezer_thaw_locked(freezer);
+	mutex_unlock(&freezer->lock);
+}
+
+void kckpt_freezer_expire(struct kckpt_freezer *freezer)
+{
+	mutex_lock(&freezer->lock);
+	WRITE_ONCE(freezer->expired, true);
+	freezer_thaw_locked(freezer);
 	mutex_unlock(&freezer->lock);
 }
 

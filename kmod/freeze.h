@@ -13,6 +13,7 @@ struct kckpt_freezer {
 	struct mutex lock;
 	struct cgroup *cgrp;		/* with a reference; NULL: none */
 	bool ours;			/* we froze it, and shall thaw it */
+	bool expired;			/* time is over: it is not frozen again */
 	struct list_head node;		/* in the list of cgroups that sessions hold */
 	ktime_t since;			/* when the freeze was asked for; 0: not frozen by us */
 	u64 freeze_ns, pause_ns;
@@ -43,6 +44,9 @@ int kckpt_freezer_start_restored(struct kckpt_ctx *ctx, struct kckpt_freezer *fr
 
 /* kckpt_freezer_thaw() - resume, if the freeze is ours. Any context that may sleep. */
 void kckpt_freezer_thaw(struct kckpt_freezer *freezer);
+
+/* kckpt_freezer_expire() - the same, for good. */
+void kckpt_freezer_expire(struct kckpt_freezer *freezer);
 
 /* kckpt_freezer_give() - from now on the freeze belongs to the operator. */
 void kckpt_freezer_give(struct kckpt_freezer *freezer);

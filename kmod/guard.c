@@ -93,10 +93,30 @@ static int guard_rec(struct kckpt_ctx *ctx, const struct kckpt_object *obj, cons
 	return kckpt_rec_get(ctx, obj, rec, guard, sizeof(*guard), NULL, 0, NULL);
 }
 
+/* The first area, of those from *@at on, that ends behind @addr. All are in order. */
+static bool guard_area(const struct kckpt_object *obj, const struct kckpt_rec **at, u64 addr, struct kckpt_vma_rec *area)
+{
+	for (; *at; *at = kckpt_rec_next(obj, KCKPT_K_vma, *at)) {
+		*area = (struct kckpt_vma_rec){};
+		memcpy(area, (*at)->data, min_t(size_t, sizeof(*area), (*at)->head.size));
+		if (area->end > addr)
+			return true;
+	}
+	return false;
+}
+
+static bool guard_in_area(const struct kckpt_object *obj, const struct kckpt_rec **at, const struct kckpt_guard_rec *guard)
+{
+	struct kckpt_vma_rec area;
+
+	return guard_area(obj, at, guard->start, &area) && guard->start >= area.start && guard->end <= area.end &&
+	       !(area.vma_flags & (KCKPT_VMA_VDSO | KCKPT_VMA_VVAR));
+}
+
 int kckpt_guards_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
+	const struct kckpt_rec *rec, *area = kckpt_rec_next(obj, KCKPT_K_vma, NULL);
 	struct kckpt_guard_rec guard;
-	const struct kckpt_rec *rec;
 	u64 after = 0;
 	int err;
 
@@ -105,7 +125,8 @@ int kckpt_guards_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		if (err)
 			return err;
 		if (guard.start < after || guard.start >= guard.end || guard.end > TASK_SIZE_MAX ||
-		    !IS_ALIGNED(guard.start, PAGE_SIZE) || !IS_ALIGNED(guard.end, PAGE_SIZE))
+		    !IS_ALIGNED(guard.start, PAGE_SIZE) || !IS_ALIGNED(guard.end, PAGE_SIZE) ||
+		    !guard_in_area(obj, &area, &guard))
 			return kckpt_bad_image(ctx, obj, "guard pages at 0x%llx", guard.start);
 		if (!KCKPT_MADV_GUARD_INSTALL)
 			return kckpt_fail(ctx, obj, KCKPT_E_VMA_FLAG, 0, "guard pages (MADV_GUARD_INSTALL) at 0x%llx",

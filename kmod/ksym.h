@@ -14,6 +14,7 @@
 
 #include <linux/bpf.h>
 #include <linux/btf.h>
+#include <linux/audit.h>
 #include <linux/cgroup.h>
 #include <linux/cpuset.h>
 #include <linux/fdtable.h>
@@ -58,6 +59,7 @@
 
 /* X(name, family, why): functions, called with kcall(name)(...). A missing one disables its family. */
 #define KCKPT_KSYM_CALLS(X)									\
+	X(audit_set_loginuid,	task,	"set the login id")					\
 	X(cgroup_freeze,	stream,	"stop and resume a cgroup")				\
 	X(css_task_iter_start,	stream,	"list the tasks of a cgroup")				\
 	X(css_task_iter_next,	stream,	"list the tasks of a cgroup")				\

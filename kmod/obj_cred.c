@@ -123,13 +123,18 @@ static bool cred_ids_valid(const struct kckpt_cred_rec *rec, const u32 *groups)
 	return rec->nr_groups <= NGROUPS_MAX;
 }
 
-/* All of the image's sets within those of the caller; and sane among themselves, as capset() wants them. */
+/* All of the image's sets within those of the caller; and sane among themselves: as cap_capset() wants them. */
 static bool cred_caps_allowed(const struct kckpt_cred_rec *rec, const struct cred *mine)
 {
 	u64 permitted = cap_to_u64(mine->cap_permitted), bounding = cap_to_u64(mine->cap_bset);
+	u64 inheritable = cap_to_u64(mine->cap_inheritable);
 
+	if (ns_capable(mine->user_ns, CAP_SETPCAP))
+		inheritable |= bounding;
+	else
+		inheritable |= permitted & bounding;
 	return !(rec->cap_permitted & ~permitted) && !(rec->cap_effective & ~rec->cap_permitted) &&
-	       !(rec->cap_inheritable & ~(permitted | bounding | cap_to_u64(mine->cap_inheritable))) &&
+	       !(rec->cap_inheritable & ~inheritable) &&
 	       !(rec->cap_bounding & ~bounding) && !(rec->cap_ambient & ~(rec->cap_permitted & rec->cap_inheritable));
 }
 
@@ -146,7 +151,16 @@ static bool cred_same_groups(const struct kckpt_cred_rec *rec, const u32 *groups
 	return true;
 }
 
-/* As setresuid(), setresgid(), setgroups() and prctl() ask. */
+/* As cap_task_prctl() asks: what is locked stays as it is. */
+static bool cred_securebits_allowed(const struct kckpt_cred_rec *rec, const struct cred *mine)
+{
+	u32 locks = mine->securebits & SECURE_ALL_LOCKS, changed = mine->securebits ^ rec->securebits;
+
+	return !changed || (ns_capable(mine->user_ns, CAP_SETPCAP) && !(changed & locks >> 1) &&
+			    !(locks & ~rec->securebits));
+}
+
+/* As setresuid(), setresgid() and setgroups() ask. */
 static bool cred_ids_allowed(const struct kckpt_cred_rec *rec, const u32 *groups)
 {
 	struct user_namespace *ns = current_user_ns();
@@ -156,8 +170,7 @@ static bool cred_ids_allowed(const struct kckpt_cred_rec *rec, const u32 *groups
 	bool same_gids = mine.gid == rec->gid && mine.sgid == rec->sgid && mine.egid == rec->egid &&
 			 mine.fsgid == rec->fsgid && cred_same_groups(rec, groups);
 
-	return (same_uids || ns_capable(ns, CAP_SETUID)) && (same_gids || ns_capable(ns, CAP_SETGID)) &&
-	       (mine.securebits == rec->securebits || ns_capable(ns, CAP_SETPCAP));
+	return (same_uids || ns_capable(ns, CAP_SETUID)) && (same_gids || ns_capable(ns, CAP_SETGID));
 }
 
 static int cred_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -175,7 +188,9 @@ static int cred_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (!cred_caps_allowed(&rec, current_cred()))
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "capabilities");
 	if (!cred_ids_allowed(&rec, groups))
-		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "CAP_SETUID, CAP_SETGID or CAP_SETPCAP is missing");
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "CAP_SETUID or CAP_SETGID is missing");
+	if (!cred_securebits_allowed(&rec, current_cred()))
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "securebits, which are locked or need CAP_SETPCAP");
 	return 0;
 }
 

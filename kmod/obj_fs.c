@@ -85,7 +85,7 @@ static int fs_collect_pwd(struct kckpt_ctx *ctx, struct kckpt_object *obj, const
 		kckpt_path(ctx, obj, pwd, buf);
 		return 0;
 	}
-	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) : dentry_open(pwd, O_PATH | O_DIRECTORY, ctx->cred);
+	file = kckpt_should_fail() ? ERR_PTR(-ENFILE) : dentry_open(pwd, O_PATH | O_DIRECTORY, current_cred());
 	if (IS_ERR(file))
 		return kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "working directory %pd4", pwd->dentry);
 	other = kckpt_intern_file(ctx, file, &obj->where);

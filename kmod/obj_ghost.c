@@ -98,7 +98,7 @@ static struct ghost *ghost_hold(struct kckpt_ctx *ctx, struct kckpt_object *obj,
 static struct file *ghost_open_path(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct path *path,
 				    int flags)
 {
-	struct file *file = kckpt_should_fail() ? ERR_PTR(-ENFILE) : dentry_open(path, flags, ctx->cred);
+	struct file *file = kckpt_should_fail() ? ERR_PTR(-ENFILE) : dentry_open(path, flags, current_cred());
 
 	if (IS_ERR(file))
 		kckpt_fail(ctx, obj, KCKPT_E_FILE_OPEN, PTR_ERR(file), "%pd4", path->dentry);

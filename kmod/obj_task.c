@@ -378,8 +378,9 @@ static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		return kckpt_bad_image(ctx, obj, "rseq");
 	if (!task_refs_sane(ctx, obj, &rec))
 		return -EBADMSG;
-	if (!uid_eq(make_kuid(current_user_ns(), rec.loginuid), audit_get_loginuid(current)) &&
-	    !capable(CAP_AUDIT_CONTROL))
+	/* One that is not set may be set once. */
+	if (!(rec.task_flags & KCKPT_TASK_ENDED) && audit_loginuid_set(current) && !capable(CAP_AUDIT_CONTROL) &&
+	    !uid_eq(make_kuid(current_user_ns(), rec.loginuid), audit_get_loginuid(current)))
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "CAP_AUDIT_CONTROL is missing");
 	ctx->nr_tasks++;
 	return kckpt_prctl_check(ctx, obj, &rec) ?:
@@ -519,6 +520,18 @@ static int task_take_locks(struct kckpt_ctx *ctx, struct kckpt_object *task, u64
 	return files->creator == task ? kckpt_lock_finish(ctx, files) : 0;
 }
 
+/* By the kernel's own function, which knows whether it may be changed. */
+static int task_set_loginuid(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_task_rec *rec)
+{
+	kuid_t uid = make_kuid(current_user_ns(), rec->loginuid);
+	int err;
+
+	if (uid_eq(uid, audit_get_loginuid(current)))
+		return 0;
+	err = kckpt_should_fail() ? -EPERM : kcall(audit_set_loginuid)(uid);
+	return err ? kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, err, "the login id") : 0;
+}
+
 static int task_finish_ended(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_task_rec *rec)
 {
 	kcall(__set_task_comm)(current, obj->where.comm, false);
@@ -553,9 +566,9 @@ int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 	current->sas_ss_flags = rec.altstack_flags;
 	current->clear_child_tid = (int __user *)rec.clear_child_tid;
 	kckpt_rseq_set((struct rseq __user *)rec.rseq, rec.rseq_len, rec.rseq_sig);
-	current->loginuid = make_kuid(current_user_ns(), rec.loginuid);
 	task_set_restart(ctx, &rec);
-	err = kckpt_sched_restore(ctx, obj, &rec) ?:
+	err = task_set_loginuid(ctx, obj, &rec) ?:
+	      kckpt_sched_restore(ctx, obj, &rec) ?:
 	      kckpt_prctl_restore(ctx, obj, &rec) ?:
 	      kckpt_cred_restore(ctx, kckpt_ref(ctx, obj, rec.cred, KCKPT_F_cred));
 	if (err)

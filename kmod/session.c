@@ -44,7 +44,7 @@ static void session_watchdog(struct work_struct *work)
 	}
 	WRITE_ONCE(session->expired, kckpt_fail(&session->ctx, NULL, code, 0, ""));
 	kckpt_crew_kill(session);
-	kckpt_freezer_thaw(&session->freezer);
+	kckpt_freezer_expire(&session->freezer);
 	kckpt_event_expired(session);
 	kckpt_event_thawed(session);
 	kckpt_session_wake(session);
@@ -234,8 +234,7 @@ int kckpt_session_freeze(struct kckpt_session *session, const struct kckpt_freez
 	/* The bound of the pause counts from the request on, so the watchdog is there before it. */
 	watchdog_start(session, req->stall_ms, req->max_pause_ms);
 	err = kckpt_freezer_freeze(ctx, &session->freezer, req->timeout_ms ?: DEFAULT_FREEZE_MS);
-	if (!err)
-		err = kckpt_session_check(session);
+	err = kckpt_session_check(session) ?: err;
 	if (err) {
 		session_end(session, KCKPT_EMPTY);
 		return err;

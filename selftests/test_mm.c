@@ -606,13 +606,16 @@ static uint32_t try_guard(const struct image *image, uint64_t start)
 /* A kernel without them says so before anything is made. */
 TEST(mm_guards_in_an_image)
 {
-	struct image image;
+	const struct kckpt_vma_rec *first;
+	struct image image = {};
 	struct job job;
 
 	runner_start(&job);
 	runner_dump(&job, &image);
-	EXPECT_EQ(have_guards() ? 0 : KCKPT_E_VMA_FLAG, try_guard(&image, 1UL << 20));
-	EXPECT_EQ(KCKPT_E_IMAGE_RECORD, try_guard(&image, (1UL << 20) + 8));
+	first = image_find(&image, KCKPT_F_mm, KCKPT_K_vma, 0);
+	EXPECT_EQ(have_guards() ? 0 : KCKPT_E_VMA_FLAG, try_guard(&image, first->start));
+	EXPECT_EQ(KCKPT_E_IMAGE_RECORD, try_guard(&image, first->start - PAGE));	/* no area is there */
+	EXPECT_EQ(KCKPT_E_IMAGE_RECORD, try_guard(&image, first->start + 8));
 	EXPECT_EQ(KCKPT_E_IMAGE_RECORD, try_guard(&image, 1UL << 62));
 	runner_restore(&job, &image);
 }

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -454,6 +455,11 @@ static void claim_ambient(const struct image *image)
 	((struct kckpt_cred_rec *)image_find(image, KCKPT_F_cred, KCKPT_K_cred, 0))->cap_ambient |= BIT(CAP_SYS_PTRACE);
 }
 
+static void claim_inheritable(const struct image *image)
+{
+	((struct kckpt_cred_rec *)image_find(image, KCKPT_F_cred, KCKPT_K_cred, 0))->cap_inheritable |= BIT(CAP_SYS_PTRACE);
+}
+
 static void claim_securebits(const struct image *image)
 {
 	((struct kckpt_cred_rec *)image_find(image, KCKPT_F_cred, KCKPT_K_cred, 0))->securebits ^= 1;	/* SECBIT_NOROOT */
@@ -470,11 +476,6 @@ static void claim_realtime(const struct image *image)
 
 	task->policy = SCHED_FIFO;
 	task->priority = 50;
-}
-
-static void claim_login(const struct image *image)
-{
-	((struct kckpt_task_rec *)image_find(image, KCKPT_F_task, KCKPT_K_task, 0))->loginuid = 4711;
 }
 
 static void claim_oom_score(const struct image *image)
@@ -495,7 +496,7 @@ static const struct {
 	void (*make)(const struct image *image);
 } claims[] = {
 	CLAIM(user), CLAIM(saved_user), CLAIM(file_user), CLAIM(group), CLAIM(permitted), CLAIM(effective), CLAIM(ambient),
-	CLAIM(securebits), CLAIM(nice), CLAIM(realtime), CLAIM(login), CLAIM(oom_score), CLAIM(limit),
+	CLAIM(inheritable), CLAIM(securebits), CLAIM(nice), CLAIM(realtime), CLAIM(oom_score), CLAIM(limit),
 };
 
 TEST_LIMIT(rights_of_an_edited_image, 180)
@@ -518,4 +519,25 @@ TEST_LIMIT(rights_of_an_edited_image, 180)
 	image_seal(&image);
 	EXPECT_TRUE(restores(USER_WITH_BOTH, &job, &image, 0));
 	close_the_doors();
+}
+
+/* Not even root unlocks what it has locked. */
+static int restore_without_root(void *arg)
+{
+	if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED))
+		return 99;
+	return restore(arg);
+}
+
+TEST(rights_of_locked_securebits)
+{
+	struct restore request;
+	struct image image;
+	struct job job;
+
+	image = dump_and_end(&job, OF_ROOT);
+	request = (struct restore){ &job, &image, KCKPT_E_TASK_CREDS };
+	EXPECT_EQ(0, as(ROOT, restore_without_root, &request));
+	EXPECT_TRUE(is_gone(&job));
+	EXPECT_TRUE(restores(ROOT, &job, &image, 0));
 }
