@@ -107,8 +107,10 @@ build/examples/%: docs/examples/%.c $(LIBKCKPT) | deps
 #
 # Test
 #
+include userspace/tests/fuzz/fuzz.mk
+
 .PHONY: unit
-unit: userspace
+unit: userspace build/fuzz/replay
 	@mkdir -p $(RESULTS) && rm -f $(RESULTS)/unit.xml
 	-@KCKPT_BTF="$$(selftests/vm/get-btf $(KERNELS))" ctest --test-dir build/userspace --output-on-failure --output-junit $(CURDIR)/$(RESULTS)/unit.xml
 

@@ -47,7 +47,8 @@ static int rows_add(struct kckpt_share_rows *rows, const struct kckpt_share_run 
 	u32 room = rows->room ? rows->room * 2 : 256;
 
 	if (last && last->source == run->source && last->flags == run->flags &&
-	    last->vaddr + (u64)last->nr_pages * PAGE_SIZE == run->vaddr && last->nr_pages <= U32_MAX - run->nr_pages) {
+	    run->nr_pages <= U32_MAX - last->nr_pages &&
+	    last->vaddr + (u64)last->nr_pages * PAGE_SIZE == run->vaddr) {
 		last->nr_pages += run->nr_pages;
 		return 0;
 	}
@@ -465,6 +466,7 @@ static int share_link(struct kckpt_ctx *ctx, struct mm_struct *dst_mm, const str
 		linked = dst->anon_vma;
 	}
 	mmap_read_unlock(dst_mm);
+	/* Not page by page through where there is nothing: a row may be of 16 TiB. */
 	if (!dst)
 		return -EFAULT;
 	if (linked)

@@ -248,6 +248,28 @@ TEST(image_with_no_rows_of_shared_pages)
 	runner_restore(&job, &image);
 }
 
+/* A row of 16 TiB, where no area is. Page by page it would take an hour to find nothing. */
+TEST(image_with_shared_pages_of_no_area)
+{
+	struct kckpt_shares_rec *shares;
+	struct kckpt_share_run *run;
+	struct image bad;
+	uint32_t code;
+
+	runner_with_children = true;
+	make_image();
+	bad = image_copy(&image);
+	shares = image_find(&bad, KCKPT_F_stream, KCKPT_K_shares, 0);
+	ASSERT_TRUE(shares && shares->nr_runs);
+	run = (void *)(shares + 1);
+	run->vaddr = 0x10000;
+	run->nr_pages = 0xffffffff;
+	image_seal(&bad);
+	EXPECT_TRUE(is_refused(&bad, true, &code));
+	EXPECT_EQ(KCKPT_E_PAGE_WRITE, code);
+	runner_restore(&job, &image);
+}
+
 /* In pieces of any size the same comes out. */
 TEST(image_in_small_pieces)
 {
