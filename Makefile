@@ -114,10 +114,14 @@ unit: userspace build/fuzz/replay
 	@mkdir -p $(RESULTS) && rm -f $(RESULTS)/unit.xml
 	-@KCKPT_BTF="$$(selftests/vm/get-btf $(KERNELS))" ctest --test-dir build/userspace --output-on-failure --output-junit $(CURDIR)/$(RESULTS)/unit.xml
 
+# The debug kernel takes long, to build and to test with.
+CHECKED := $(KERNELS) $(if $(filter long,$(TIER)),$(DEBUG_KERNEL))
+
 .PHONY: check
-check: unit module $(TEST_PROGRAMS) $(EXAMPLES) ## all tests: unit tests, then those in VMs; the last line tells the result
-	@TIER=$(TIER) selftests/vm/run-tests $(RESULTS) $(KERNELS)
-	@selftests/summary $(RESULTS) unit $(KERNELS)
+check: unit $(CHECKED:%=module-%) $(TEST_PROGRAMS) $(EXAMPLES) ## all tests: unit tests, then those in VMs; the last line tells the result
+	@TIER=$(TIER) selftests/vm/run-tests $(RESULTS) $(CHECKED)
+	@$(if $(filter long,$(TIER)),,echo 'skipped: the debug kernel (make check-debug, or TIER=long)')
+	@selftests/summary $(RESULTS) unit $(CHECKED)
 
 .PHONY: check-debug
 check-debug: module-$(DEBUG_KERNEL) userspace $(TEST_PROGRAMS) $(EXAMPLES) ## the tests in a VM whose kernel looks for mistakes, and is built first; TESTS='pipe mm'

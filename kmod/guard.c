@@ -94,7 +94,8 @@ static int guard_rec(struct kckpt_ctx *ctx, const struct kckpt_object *obj, cons
 }
 
 /* The first area, of those from *@at on, that ends behind @addr. All are in order. */
-static bool guard_area(const struct kckpt_object *obj, const struct kckpt_rec **at, u64 addr, struct kckpt_vma_rec *area)
+static bool guard_area(const struct kckpt_object *obj, const struct kckpt_rec **at, u64 addr,
+		       struct kckpt_vma_rec *area)
 {
 	for (; *at; *at = kckpt_rec_next(obj, KCKPT_K_vma, *at)) {
 		*area = (struct kckpt_vma_rec){};
@@ -105,7 +106,8 @@ static bool guard_area(const struct kckpt_object *obj, const struct kckpt_rec **
 	return false;
 }
 
-static bool guard_in_area(const struct kckpt_object *obj, const struct kckpt_rec **at, const struct kckpt_guard_rec *guard)
+static bool guard_in_area(const struct kckpt_object *obj, const struct kckpt_rec **at,
+			  const struct kckpt_guard_rec *guard)
 {
 	struct kckpt_vma_rec area;
 

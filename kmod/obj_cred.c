@@ -156,7 +156,7 @@ static bool cred_securebits_allowed(const struct kckpt_cred_rec *rec, const stru
 {
 	u32 locks = mine->securebits & SECURE_ALL_LOCKS, changed = mine->securebits ^ rec->securebits;
 
-	return !changed || (ns_capable(mine->user_ns, CAP_SETPCAP) && !(changed & locks >> 1) &&
+	return !changed || (ns_capable(mine->user_ns, CAP_SETPCAP) && !(changed & (locks >> 1)) &&
 			    !(locks & ~rec->securebits));
 }
 
