@@ -392,7 +392,7 @@ static void *odd_pointer(void *good)
 
 static void odd_freeze(int dev)
 {
-	struct kckpt_freeze request = { .timeout_ms = 1 + below(2000), .stall_ms = below(3) ? 0 : 1 + below(50),
+	struct kckpt_freeze request = { .timeout_ms = 1 + below(300), .stall_ms = below(3) ? 0 : 1 + below(50),
 					.max_pause_ms = below(3) ? 0 : 1 + below(50), .flags = !below(20) };
 	const char *paths[] = { job.cgroup, job.cgroup, other_cgroup, "/sys/fs/cgroup", "/tmp" };
 
@@ -480,7 +480,7 @@ static void odd_question(int dev)
 /* Not KILL: the job is looked at afterwards. */
 static void odd_request(int dev, size_t *at)
 {
-	struct kckpt_commit commit = { .flags = below(2), .timeout_ms = below(2000) };
+	struct kckpt_commit commit = { .flags = below(2), .timeout_ms = 1 + below(300) };
 
 	switch (below(12)) {
 	case 0: case 1:
@@ -561,7 +561,7 @@ static bool try_requests(const struct job *other)
 
 TEST_LIMIT(fuzz_requests, 3600)
 {
-	int i, nr = rounds(200, 20000);
+	int i, nr = rounds(80, 20000);
 	struct job other;
 	uint32_t before;
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -109,8 +110,11 @@ const char *fuse_mount(void)
 	ASSERT_TRUE(!mkdir(folder, 0755) &&
 		    !mount("silent", folder, "fuse", 0, format("fd=%d,rootmode=40000,user_id=0,group_id=0", dev)));
 	server = fork();
-	if (!server)
+	if (!server) {
+		/* However the test ends: without a server all requests fail, and nobody waits for it. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		serve(dev);
+	}
 	close(dev);
 	ASSERT_EQ(0, access(format("%s/file", folder), R_OK));
 	return folder;
