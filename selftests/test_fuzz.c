@@ -561,7 +561,7 @@ static bool try_requests(const struct job *other)
 
 TEST_LIMIT(fuzz_requests, 3600)
 {
-	int i, nr = rounds(80, 20000);
+	int i, nr = rounds(40, 20000);
 	struct job other;
 	uint32_t before;
 
