@@ -335,11 +335,10 @@ static void interfere(const struct job *job, const char *elsewhere)
 	}
 }
 
-/* What shares something with those who were moved away is refused, too. */
+/* Of what runs on while it is looked at anything may be said, but for two things: nothing, and that it did not stop. */
 static bool is_of_the_others(uint32_t code)
 {
-	return is_transient(code) || code == KCKPT_E_TASK_CHILDREN || code == KCKPT_E_TASK_SHARES ||
-	       code == KCKPT_E_PIPE_OUTSIDE;
+	return code && code != KCKPT_E_FREEZE_TIMEOUT && code != KCKPT_E_NO_MEMORY;
 }
 
 TEST_LIMIT(storm_with_others_who_interfere, 1200)
