@@ -292,7 +292,7 @@ TEST(tree_second_root)
 
 /* ---- the dead ---- */
 
-static int nr_sigchld;
+static volatile int nr_sigchld;
 
 static void count_sigchld(int sig)
 {
@@ -502,6 +502,9 @@ static int stopped_child(bool told)
 	pid = fork_sleeper(0);
 	JOB_SETUP(pid > 0 && wait_ready(0, 1) && !kill(pid, SIGSTOP));
 	JOB_SETUP(!waitid(P_PID, pid, &info, WSTOPPED | (told ? 0 : WNOWAIT)) && info.si_status == SIGSTOP);
+	/* It may be waited for before its signal is sent. */
+	while (!nr_sigchld)
+		sched_yield();
 	nr_sigchld = 0;
 	job_roundtrip();
 	JOB_CHECK(!nr_sigchld);
