@@ -79,7 +79,7 @@ static struct drift_copy {
 struct drift_entry {
 	const char *name, *text;	/* of a struct: its members; of a function: its prototype */
 	u32 family;
-	bool seen;
+	bool seen;			/* a struct */
 };
 
 struct drift_list {
@@ -156,20 +156,26 @@ static bool __init has_word(const char *text, const char *name)
 	return false;
 }
 
-/* ---- struct changed on purpose, for tests ---- */
+/* ---- changed on purpose, for tests ---- */
+
+#define PATH_LEN 128
 
 #ifdef KCKPT_FAULTS
 static char *drift_test;
 module_param(drift_test, charp, 0444);
-MODULE_PARM_DESC(drift_test, "a member (struct.member) or function to be taken for one that is not known");
+MODULE_PARM_DESC(drift_test, "taken for one that is not known: a member (struct.member), a function, \"version\", \"btf\"");
+
+bool __init kckpt_drift_test(const char *what)
+{
+	return drift_test && !strcmp(drift_test, what);
+}
 
 static bool __init changed_on_purpose(const char *name, const char *member)
 {
-	size_t len = strlen(name);
+	char what[PATH_LEN];
 
-	if (!drift_test || strncmp(drift_test, name, len))
-		return false;
-	return member ? drift_test[len] == '.' && !strcmp(drift_test + len + 1, member) : !drift_test[len];
+	snprintf(what, sizeof(what), "%s.%s", name, member);
+	return kckpt_drift_test(what);
 }
 #else
 static bool __init changed_on_purpose(const char *name, const char *member) { return false; }
@@ -178,7 +184,6 @@ static bool __init changed_on_purpose(const char *name, const char *member) { re
 /* ---- members ---- */
 
 #define DEPTH_MAX 8	/* of structs within each other */
-#define PATH_LEN 128
 
 static const struct btf_type *__init type_of(const struct drift *d, u32 id)
 {
@@ -387,9 +392,8 @@ static void __init check_function(struct drift *d, const struct btf_type *func)
 
 	if (!proto || btf_kind(proto) != BTF_KIND_FUNC_PROTO)
 		return;
-	e->seen = true;
 	render_prototype(d, proto, text);
-	if (!strcmp(text, e->text) && !changed_on_purpose(e->name, NULL))
+	if (!strcmp(text, e->text) && !kckpt_drift_test(e->name))
 		return;
 	pr_err("%s() of this kernel is%s, and not%s\n", e->name, text, e->text);
 	kckpt_ksym_refuse(e->name);
@@ -429,7 +433,7 @@ static void __init check_all(struct drift *d)
 
 static const struct btf *__init btf_of_kernel(void)
 {
-	return kckpt_ksym_missing(KCKPT_F_NONE) ? NULL : kcall(bpf_get_btf_vmlinux)();
+	return kckpt_ksym_missing(KCKPT_F_NONE) || kckpt_drift_test("btf") ? NULL : kcall(bpf_get_btf_vmlinux)();
 }
 
 int __init kckpt_drift_check(bool tolerate)
@@ -442,8 +446,8 @@ int __init kckpt_drift_check(bool tolerate)
 		return PTR_ERR(d.btf);
 	}
 	if (IS_ERR_OR_NULL(d.btf)) {
-		pr_info("this kernel has no BTF: whether its structs are known cannot be checked\n");
-		return 0;
+		pr_warn("this kernel has no BTF: whether its structs are known cannot be checked\n");
+		return 1;
 	}
 	err = list_init(&d.structs, drift_structs) ?: list_init(&d.prototypes, drift_prototypes);
 	if (!err)

@@ -138,6 +138,7 @@
 	X(cgroup_mutex,			stream,	"serialize with changes of the hierarchy")	\
 	X(tasklist_lock,		process, "look at the children of a task")		\
 	KCKPT_KSYM_VDSO_DATA(X)									\
+	KCKPT_KSYM_MM_DATA(X)									\
 	X(special_mapping_vmops,	mm,	"tell the vdso from any other area")		\
 	X(fpu_user_cfg,			cpu,	"size and features of the vector state")	\
 	X(hrtimer_nanosleep_restart,	task,	"resume a sleep")				\

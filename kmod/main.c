@@ -25,7 +25,7 @@ MODULE_PARM_DESC(allow_untested, "load on a kernel that is none of those kckpt i
 /* What another kernel has in its objects is not known here: it may be lost, and a job may be damaged. */
 static int __init check_kernel(void)
 {
-	kckpt_untested = kckpt_kernel_untested();
+	kckpt_untested = kckpt_kernel_untested() || kckpt_drift_test("version");
 	if (!kckpt_untested)
 		return 0;
 	if (!allow_untested) {

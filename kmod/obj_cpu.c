@@ -128,6 +128,9 @@ static int cpu_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 #define X(image, kernel) rec.image = regs.kernel;
 	CPU_REGS(X)
 #undef X
+	rec.cr2 = task->thread.cr2;
+	rec.trap_nr = task->thread.trap_nr;
+	rec.error_code = task->thread.error_code;
 	size = cpu_xsave(task, &area);
 	if (size < XSAVE_MIN) {
 		kvfree(area);
@@ -221,6 +224,9 @@ int kckpt_cpu_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct pt
 #define X(image, kernel) regs->kernel = rec.image;
 	CPU_REGS(X)
 #undef X
+	current->thread.cr2 = rec.cr2;
+	current->thread.trap_nr = rec.trap_nr;
+	current->thread.error_code = rec.error_code;
 	regs->cs = __USER_CS;
 	regs->ss = __USER_DS;
 	regs->flags = (regs->flags & CPU_USER_FLAGS) | X86_EFLAGS_IF | X86_EFLAGS_FIXED;

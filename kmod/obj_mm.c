@@ -5,7 +5,7 @@
  * empty, as programs must expect at any time: it holds the state of random numbers, of which no two copies may be had.
  *
  * Saved: areas of anonymous memory and of regular files, with protection, advice, locks and guard pages (guard.c); brk,
- * stack, arguments, environment, auxv, executable, mmap_base, dumpable, membarrier registrations, THP switch,
+ * stack, arguments, environment, auxv, executable, mmap_base and direction, dumpable, membarrier registrations, THP switch,
  * mlockall(MCL_FUTURE).
  * Refused: any other kind of area or flag, userfaultfd, AIO rings, uprobes, LDT, protection keys.
  * Not saved: statistics (hiwater marks, faults), KSM state, NUMA scan state, who charged the memory (the restorer's
@@ -344,13 +344,14 @@ static u64 vdso_digest(void)
 	return xxh64(image->data, image->size, 0);
 }
 
-#define MM_FLAGS_KNOWN (KCKPT_MM_THP_DISABLED | KCKPT_MM_LOCK_FUTURE | KCKPT_MM_LOCK_ONFAULT)
+#define MM_FLAGS_KNOWN (KCKPT_MM_THP_DISABLED | KCKPT_MM_LOCK_FUTURE | KCKPT_MM_LOCK_ONFAULT | KCKPT_MM_BOTTOM_UP)
 
 static u32 mm_flags_out(const struct mm_struct *mm)
 {
 	return (kckpt_mm_test(mm, KCKPT_MMF_DISABLE_THP) ? KCKPT_MM_THP_DISABLED : 0) |
 	       (mm->def_flags & VM_LOCKED ? KCKPT_MM_LOCK_FUTURE : 0) |
-	       (mm->def_flags & VM_LOCKONFAULT ? KCKPT_MM_LOCK_ONFAULT : 0);
+	       (mm->def_flags & VM_LOCKONFAULT ? KCKPT_MM_LOCK_ONFAULT : 0) |
+	       (kckpt_mm_bottom_up(mm) ? KCKPT_MM_BOTTOM_UP : 0);
 }
 
 static u32 mm_core_filter(const struct mm_struct *mm)
@@ -377,7 +378,7 @@ static void mm_describe(struct kckpt_ctx *ctx, struct mm_struct *mm, struct kckp
 		.start_stack = mm->start_stack,
 		.arg_start = mm->arg_start,	.arg_end = mm->arg_end,
 		.env_start = mm->env_start,	.env_end = mm->env_end,
-		.mmap_base = mm->mmap_base,
+		.mmap_base = mm->mmap_base,	.mmap_legacy_base = mm->mmap_legacy_base,
 		.vdso = (unsigned long)mm->context.vdso,
 		.vdso_digest = vdso_digest(),
 		.auxv_len = sizeof(mm->saved_auxv),
@@ -460,7 +461,7 @@ static bool mm_fields_sane(const struct kckpt_mm_rec *rec)
 	u32 unknown, commands = mm_membarrier_commands(~0, &unknown);
 	const u64 addr[] = { rec->start_code, rec->end_code, rec->start_data, rec->end_data, rec->start_brk, rec->brk,
 			     rec->start_stack, rec->arg_start, rec->arg_end, rec->env_start, rec->env_end,
-			     rec->mmap_base, rec->vdso };
+			     rec->mmap_base, rec->mmap_legacy_base, rec->vdso };
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(addr); i++)
@@ -468,7 +469,7 @@ static bool mm_fields_sane(const struct kckpt_mm_rec *rec)
 			return false;
 	return rec->start_code <= rec->end_code && rec->start_data <= rec->end_data && rec->start_brk <= rec->brk &&
 	       IS_ALIGNED(rec->mmap_base, PAGE_SIZE) && rec->mmap_base >= (1UL << 20) &&
-	       rec->mmap_base < TASK_SIZE_MAX && rec->arg_start <= rec->arg_end &&
+	       rec->mmap_base < TASK_SIZE_MAX && IS_ALIGNED(rec->mmap_legacy_base, PAGE_SIZE) && rec->arg_start <= rec->arg_end &&
 	       rec->env_start <= rec->env_end && rec->dumpable <= 2 &&
 	       !(rec->mm_flags & ~MM_FLAGS_KNOWN) && rec->core_filter < BIT(MMF_DUMP_FILTER_BITS) &&
 	       !(rec->membarrier & ~commands) && rec->auxv_len <= sizeof_field(struct mm_struct, saved_auxv);
@@ -639,6 +640,8 @@ static void mm_set_fields(const struct kckpt_mm_rec *rec, const void *auxv)
 	mm->env_end = rec->env_end;
 	spin_unlock(&mm->arg_lock);
 	mm->mmap_base = rec->mmap_base;
+	mm->mmap_legacy_base = rec->mmap_legacy_base ?: mm->mmap_legacy_base;
+	kckpt_mm_set_bottom_up(mm, rec->mm_flags & KCKPT_MM_BOTTOM_UP);
 	mm->def_flags = 0;
 	memset(mm->saved_auxv, 0, sizeof(mm->saved_auxv));
 	memcpy(mm->saved_auxv, auxv, rec->auxv_len);

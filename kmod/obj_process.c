@@ -243,6 +243,7 @@ static int process_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	struct task_struct *leader = process_leader(obj);
 	struct sigpending *pending = &leader->signal->shared_pending;
 	struct kckpt_object *mm = process_mm(ctx, leader);
+	const struct task_struct *parent;
 	struct kckpt_process_rec rec = {
 		.leader = kckpt_id_of(ctx, KCKPT_F_task, leader),
 		.mm = mm ? mm->id : 0,
@@ -260,7 +261,11 @@ static int process_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 	rec.exit_code = process_exit_code(leader, rec.process_flags);
 	rcu_read_lock();
-	rec.parent = kckpt_id_of(ctx, KCKPT_F_task, rcu_dereference(leader->real_parent));
+	parent = rcu_dereference(leader->real_parent);
+	rec.parent = kckpt_id_of(ctx, KCKPT_F_task, parent);
+	/* As do_notify_parent() looks at it. */
+	if (leader->parent_exec_id != READ_ONCE(parent->self_exec_id))
+		rec.process_flags |= KCKPT_PROCESS_PARENT_EXECED;
 	rcu_read_unlock();
 	obj->value = rec.parent;
 	if (!rec.cgroup && mm)
@@ -347,7 +352,7 @@ static bool process_refs_sane(struct kckpt_ctx *ctx, struct kckpt_object *obj, c
 static int process_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	const u32 known = KCKPT_PROCESS_SUBREAPER | KCKPT_PROCESS_ENDED | KCKPT_PROCESS_STOPPED |
-			  KCKPT_PROCESS_CONTINUED;
+			  KCKPT_PROCESS_CONTINUED | KCKPT_PROCESS_PARENT_EXECED;
 	const u32 state = KCKPT_PROCESS_ENDED | KCKPT_PROCESS_STOPPED | KCKPT_PROCESS_CONTINUED;
 	struct kckpt_process_rec rec;
 	int err = kckpt_process_rec(ctx, obj, &rec);
@@ -846,8 +851,11 @@ void kckpt_process_set_exit_signal(struct kckpt_ctx *ctx, struct kckpt_object *o
 	struct task_struct *task = obj->made;
 	struct kckpt_process_rec rec;
 
-	if (!kckpt_process_rec(ctx, obj, &rec))
-		WRITE_ONCE(task->exit_signal, rec.exit_signal);
+	if (kckpt_process_rec(ctx, obj, &rec))
+		return;
+	WRITE_ONCE(task->exit_signal, rec.exit_signal);
+	if (rec.process_flags & KCKPT_PROCESS_PARENT_EXECED)
+		task->parent_exec_id--;	/* all were created with the same one */
 }
 
 const struct kckpt_family_ops kckpt_process_ops = {

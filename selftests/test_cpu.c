@@ -4,10 +4,14 @@
 #include <fenv.h>
 #include <immintrin.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "job.h"
@@ -327,4 +331,45 @@ static int red_zone(void)
 TEST(cpu_nothing_written_below_the_stack_pointer)
 {
 	EXPECT_EQ(0, roundtrip(red_zone));
+}
+
+/* What the frame of any signal tells about the last exception. */
+static sigjmp_buf after_fault;
+static greg_t told_cr2, told_trap, told_error;
+
+static void on_fault(int sig)
+{
+	siglongjmp(after_fault, sig);
+}
+
+static void on_usr1(int sig, siginfo_t *info, void *context)
+{
+	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+	(void)sig;
+	(void)info;
+	told_cr2 = regs[REG_CR2];
+	told_trap = regs[REG_TRAPNO];
+	told_error = regs[REG_ERR];
+}
+
+static int last_exception(void)
+{
+	struct sigaction action = { .sa_sigaction = on_usr1, .sa_flags = SA_SIGINFO };
+	volatile char *none = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	JOB_SETUP(none != MAP_FAILED && signal(SIGSEGV, on_fault) != SIG_ERR && !sigaction(SIGUSR1, &action, NULL));
+	if (!sigsetjmp(after_fault, 1))
+		none[77] = 1;
+	job_roundtrip();
+	raise(SIGUSR1);
+	JOB_CHECK(told_cr2 == (greg_t)(none + 77));
+	JOB_CHECK(told_trap == 14);		/* page fault */
+	JOB_CHECK((told_error & 6) == 6);	/* a write by user mode */
+	return 0;
+}
+
+TEST(cpu_last_exception)
+{
+	EXPECT_EQ(0, roundtrip(last_exception));
 }

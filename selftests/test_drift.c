@@ -76,6 +76,26 @@ TEST(drift_this_kernel_is_known)
 	EXPECT_TRUE(features_say("\"untested_kernel\": false") && !features_say("\"available\": false"));
 }
 
+/* Not this module: another version of Linux. */
+TEST(drift_of_the_version_is_refused)
+{
+	need_drift_test();
+	EXPECT_TRUE(!module_reload("drift_test=version"));
+	EXPECT_EQ(0, system("dmesg | tail -1 | grep -q 'is none of those tested, .*: loads with allow_untested=1 only'"));
+	ASSERT_TRUE(module_reload("drift_test=version allow_untested=1"));
+	EXPECT_TRUE(features_say("\"untested_kernel\": true") && !features_say("\"available\": false"));
+	EXPECT_EQ(0, roundtrip(has_nothing));
+	ASSERT_TRUE(module_reload(""));
+}
+
+TEST(drift_cannot_be_seen_without_btf)
+{
+	need_drift_test();
+	ASSERT_TRUE(module_reload("drift_test=btf"));
+	EXPECT_TRUE(features_say("\"untested_kernel\": true") && !features_say("\"available\": false"));
+	ASSERT_TRUE(module_reload(""));
+}
+
 /* A struct that every job has: nothing is dumped, and no image is begun. */
 TEST(drift_of_tasks_is_refused)
 {

@@ -51,65 +51,116 @@ static int step(void)
 	return test_is_long() ? 1 : 3;
 }
 
+/* What makes the nth point fail. */
+struct hook {
+	void (*set)(int nth);
+	bool (*hit)(int nth);
+	int (*step)(void);
+};
+
+static const struct hook of_the_module = { set_fault, fault_hit, step };
+
+/* What is tried, all of it with the job and the image of this test. */
+static struct job job;
+static struct image image;
+
+struct attempt {
+	const char *name;
+	void (*prepare)(void);		/* undisturbed; may be NULL */
+	int (*run)(void);		/* 0 or an errno */
+	const char *(*wrong)(int err);	/* after it: what is not as it should be, or NULL */
+};
+
+/* Point by point, until there are no more; tells how many attempts failed. The last one has succeeded, undisturbed. */
+static int walk(const struct hook *hook, const struct attempt *attempt)
+{
+	int nth, failed = 0, err = 0;
+	const char *wrong = NULL;
+
+	for (nth = 1; nth < MOST; nth += hook->step()) {
+		if (attempt->prepare)
+			attempt->prepare();
+		hook->set(nth);
+		err = attempt->run();
+		if (!hook->hit(nth))
+			break;
+		failed += !!err;
+		wrong = attempt->wrong(err);
+		if (wrong)
+			break;
+	}
+	if (wrong) {
+		test_failed(__FILE__, __LINE__, "after fault %d (error %d) %s", nth, err, wrong);
+		test_give_up();
+	}
+	EXPECT_EQ(0, err);
+	EXPECT_TRUE(nth < MOST);
+	test_say("%d points, %d of those tried made the %s fail", nth, failed, attempt->name);
+	return failed;
+}
+
 /* Not device_open(): opening is one of the things that fail. */
-static int dump(const char *cgroup, struct image *image)
+static int dump(void)
 {
 	int dev = open(KCKPT_DEVICE, O_RDWR | O_CLOEXEC), err;
 
 	if (dev < 0)
 		return errno;
-	err = device_freeze(dev, cgroup) ?: device_capture(dev) ?: device_read(dev, image) ?: device_do(dev, KCKPT_IOC_THAW);
+	err = device_freeze(dev, job.cgroup) ?: device_capture(dev) ?: device_read(dev, &image) ?:
+	      device_do(dev, KCKPT_IOC_THAW);
 	close(dev);
 	return err;
 }
 
+static const char *job_does_not_run(int err)
+{
+	(void)err;
+	return cgroup_is_frozen(job.cgroup) || !runner_runs(&job) ? "the job does not run" : NULL;
+}
+
+static const struct attempt a_dump = { "dump", NULL, dump, job_does_not_run };
+
 static uint32_t restore_code;	/* of the error that it reported */
 
-static int restore(const char *cgroup, const struct image *image)
+static int restore(void)
 {
 	int dev = open(KCKPT_DEVICE, O_RDWR | O_CLOEXEC), err;
 
 	if (dev < 0)
 		return errno;
 	/* A run of it before may have changed the page that it shares with us. */
-	err = device_restore(dev, image, cgroup, KCKPT_INSTANTIATE_FILES_CHANGED);
+	err = device_restore(dev, &image, job.cgroup, KCKPT_INSTANTIATE_FILES_CHANGED);
 	restore_code = device_first_code(dev);
 	close(dev);
 	return err;
 }
 
 /* Not by cgroup.kill, which on some kernels also kills what is put into the cgroup later. */
-static void kill_all(const char *cgroup)
+static void kill_all(void)
 {
-	char *pids = read_file(format("%s/cgroup.procs", cgroup)), *pid;
+	char *pids = read_file(format("%s/cgroup.procs", job.cgroup)), *pid;
 
 	while (pids && (pid = strsep(&pids, "\n")))
 		if (atoi(pid) > 0)	/* 0: it ended just now */
 			kill(atoi(pid), SIGKILL);
 }
 
+static const char *something_is_left(int err)
+{
+	if (!err && !runner_runs(&job))
+		return "the job seems restored, but does not run";
+	if (!err)
+		kill_all();
+	return runner_is_gone(&job) ? NULL : "something is left";
+}
+
+static const struct attempt a_restore = { "restore", NULL, restore, something_is_left };
+
 static void dump_faults(void)
 {
-	struct image image = {};
-	int nth, failed = 0, err;
-	struct job job;
-
 	need_faults();
 	runner_start(&job);
-	for (nth = 1; nth < MOST; nth += step()) {
-		set_fault(nth);
-		err = dump(job.cgroup, &image);
-		if (!fault_hit(nth))
-			break;
-		failed += !!err;
-		if (cgroup_is_frozen(job.cgroup) || !runner_runs(&job)) {
-			test_failed(__FILE__, __LINE__, "after fault %d (error %d) the job does not run", nth, err);
-			return;
-		}
-	}
-	EXPECT_EQ(0, err);
-	EXPECT_TRUE(nth < MOST && failed > 50 / step());
-	test_say("%d points, %d of those tried made the dump fail", nth, failed);
+	EXPECT_TRUE(walk(&of_the_module, &a_dump) > 50 / step());
 	/* What was dumped last was not disturbed. */
 	runner_dump(&job, &image);
 	runner_restore(&job, &image);
@@ -135,34 +186,14 @@ TEST_LIMIT(faults_in_a_dump_of_threads, 300)
 
 static void restore_faults(void)
 {
-	struct image image = {};
-	int nth, failed = 0, err;
-	struct job job;
-
 	need_faults();
 	runner_start(&job);
 	runner_dump(&job, &image);
-	for (nth = 1; nth < MOST; nth += step()) {
-		set_fault(nth);
-		err = restore(job.cgroup, &image);
-		if (!fault_hit(nth))
-			break;
-		failed += !!err;
-		if (!err && !runner_runs(&job))
-			test_failed(__FILE__, __LINE__, "after fault %d the job seems restored, but does not run", nth);
-		if (!err)
-			kill_all(job.cgroup);
-		if (!runner_is_gone(&job)) {
-			test_failed(__FILE__, __LINE__, "after fault %d (error %d) something is left", nth, err);
-			return;
-		}
-	}
-	if (!EXPECT_EQ(0, err))
+	EXPECT_TRUE(walk(&of_the_module, &a_restore) > 50 / step());
+	if (!EXPECT_TRUE(runner_runs(&job)))
 		test_say("without a fault: %s", error_name(restore_code));
-	EXPECT_TRUE(nth < MOST && failed > 50 / step() && runner_runs(&job));
 	EXPECT_TRUE(system("ls -a /tmp /var/tmp | grep -q -e '^[.]kckpt' -e '^kckpt-linked'"));
 	EXPECT_TRUE(access(test_path("ghost"), F_OK));
-	test_say("%d points, %d of those tried made the restore fail", nth, failed);
 }
 
 TEST_LIMIT(faults_in_a_restore, 600)
@@ -185,89 +216,85 @@ TEST_LIMIT(faults_in_a_restore_of_threads, 900)
 
 /* ---- what belongs to the outside: only the requests that have to do with it ---- */
 
+static int dev;		/* the session of the last attempt */
+static struct kckpt_external external;
+static int data;	/* what is handed over for it */
+
 /* The file that a runner has open, as descriptor 5. */
-static struct kckpt_external data_of(const struct job *job)
+static struct kckpt_external data_of_job(void)
 {
-	struct kckpt_external external = { .kind = KCKPT_EXTERNAL_FILE, .name = "data" };
+	struct kckpt_external file = { .kind = KCKPT_EXTERNAL_FILE, .name = "data" };
 	struct stat st;
 
-	ASSERT_EQ(0, stat(test_path(format("data.%d", job->pid)), &st));
-	external.dev = st.st_dev;
-	external.ino = st.st_ino;
-	return external;
+	ASSERT_EQ(0, stat(test_path(format("data.%d", job.pid)), &st));
+	file.dev = st.st_dev;
+	file.ino = st.st_ino;
+	return file;
 }
 
-static int capture(int dev, const struct kckpt_external *external)
+static void freeze(void)
 {
-	struct kckpt_capture request = { .external = (uintptr_t)external, .nr_external = 1 };
+	dev = device_open();
+	ASSERT_EQ(0, device_freeze(dev, job.cgroup));
+}
+
+static int capture(void)
+{
+	struct kckpt_capture request = { .external = (uintptr_t)&external, .nr_external = 1 };
 
 	return ioctl(dev, KCKPT_IOC_CAPTURE, &request) ? errno : 0;
 }
 
-static int instantiate(int dev, const char *cgroup, int data)
+static const char *closed_job_does_not_run(int err)
+{
+	close(dev);
+	return job_does_not_run(err);
+}
+
+static size_t written;
+
+static void load(void)
+{
+	written = 0;
+	dev = device_open();
+	ASSERT_EQ(0, device_write(dev, &image, &written));
+}
+
+/* The tasks are not done when they have been created. */
+static int instantiate(void)
 {
 	struct kckpt_inherit inherit = { .fd = data, .name = "data" };
 	struct kckpt_instantiate request = { .nr_inherit = 1, .inherit = (uintptr_t)&inherit };
 	int err;
 
-	request.cgroup = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	request.cgroup = open(job.cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	err = ioctl(dev, KCKPT_IOC_INSTANTIATE, &request) ? errno : 0;
 	close(request.cgroup);
-	return err;
+	return err ?: device_write(dev, &image, &written);
+}
+
+static const char *closed_job_is_left(int err)
+{
+	(void)err;
+	close(dev);
+	return runner_is_gone(&job) ? NULL : "something is left";
 }
 
 TEST_LIMIT(faults_with_an_external, 300)
 {
-	struct kckpt_external external;
-	struct image image = {};
-	int nth, failed = 0, err, dev, data;
-	struct job job;
-	size_t at;
+	const struct attempt a_capture = { "capture", freeze, capture, closed_job_does_not_run };
+	const struct attempt a_creation = { "creation", load, instantiate, closed_job_is_left };
 
 	need_faults();
 	runner_start(&job);
-	external = data_of(&job);
-	for (nth = 1; nth < MOST; nth += step()) {
-		dev = device_open();
-		ASSERT_EQ(0, device_freeze(dev, job.cgroup));
-		set_fault(nth);
-		err = capture(dev, &external);
-		if (!fault_hit(nth))
-			break;
-		failed += !!err;
-		close(dev);
-		if (!runner_runs(&job)) {
-			test_failed(__FILE__, __LINE__, "after fault %d (error %d) the job does not run", nth, err);
-			return;
-		}
-	}
-	EXPECT_EQ(0, err);
-	EXPECT_TRUE(nth < MOST && failed > 20 / step());
-	test_say("%d points, %d of those tried made the capture fail", nth, failed);
+	external = data_of_job();
+	EXPECT_TRUE(walk(&of_the_module, &a_capture) > 20 / step());
 	ASSERT_TRUE(!device_read(dev, &image) && !device_do(dev, KCKPT_IOC_KILL));
 	close(dev);
 	ASSERT_TRUE(runner_is_gone(&job));
 
 	data = open(test_path(format("data.%d", job.pid)), O_PATH | O_CLOEXEC);
-	for (nth = 1, failed = 0; nth < MOST; nth += step()) {
-		dev = device_open();
-		at = 0;
-		ASSERT_EQ(0, device_write(dev, &image, &at));
-		set_fault(nth);
-		/* The tasks are not done when they have been created. */
-		err = instantiate(dev, job.cgroup, data) ?: device_write(dev, &image, &at);
-		if (!fault_hit(nth))
-			break;
-		failed += !!err;
-		close(dev);
-		if (!runner_is_gone(&job)) {
-			test_failed(__FILE__, __LINE__, "after fault %d (error %d) something is left", nth, err);
-			return;
-		}
-	}
-	EXPECT_EQ(0, err);
-	EXPECT_TRUE(nth < MOST && failed > 20 / step());
-	test_say("%d points, %d of those tried made the creation fail", nth, failed);
+	EXPECT_TRUE(walk(&of_the_module, &a_creation) > 20 / step());
 	EXPECT_TRUE(!device_commit(dev) && runner_runs(&job));
 	close(dev);
 }
@@ -299,12 +326,13 @@ static void set_kernel_fault(int nth)
 	ASSERT_EQ(strlen(text), pwrite(kernel_nth, text, strlen(text), 0));
 }
 
-/* Turns it off. What is left to count down is 0 when it has happened; that reading fails is one, too. */
-static bool kernel_fault_hit(void)
+/* What is left to count down is 0 when it has happened; that reading fails is one, too. */
+static bool kernel_fault_hit(int nth)
 {
 	char left[16] = "";
 	bool hit = pread(kernel_nth, left, sizeof(left) - 1, 0) <= 0 || !atoi(left);
 
+	(void)nth;
 	set_kernel_fault(0);
 	return hit;
 }
@@ -314,58 +342,24 @@ static int kernel_step(void)
 	return test_is_long() ? 1 : 11;
 }
 
+static const struct hook of_the_kernel = { set_kernel_fault, kernel_fault_hit, kernel_step };
+
 /* What the caller of a dump does: the job must not notice. */
 TEST_LIMIT(faults_of_the_kernel_in_a_dump, 900)
 {
-	struct image image = {};
-	int nth, failed = 0, err;
-	struct job job;
-
 	need_kernel_faults();
 	runner_with_ghosts = true;
 	runner_start(&job);
-	for (nth = 1; nth < MOST; nth += kernel_step()) {
-		set_kernel_fault(nth);
-		err = dump(job.cgroup, &image);
-		if (!kernel_fault_hit())
-			break;
-		failed += !!err;
-		if (cgroup_is_frozen(job.cgroup) || !runner_runs(&job)) {
-			test_failed(__FILE__, __LINE__, "after fault %d (error %d) the job does not run", nth, err);
-			return;
-		}
-	}
-	EXPECT_EQ(0, err);
-	EXPECT_TRUE(nth < MOST && failed > 0);
-	test_say("%d points, %d of those tried made the dump fail", nth, failed);
+	EXPECT_TRUE(walk(&of_the_kernel, &a_dump) > 0);
 }
 
 TEST_LIMIT(faults_of_the_kernel_in_a_restore, 1800)
 {
-	struct image image = {};
-	int nth, failed = 0, err;
-	struct job job;
-
 	need_kernel_faults();
 	runner_with_ghosts = true;
 	runner_start(&job);
 	runner_dump(&job, &image);
-	for (nth = 1; nth < MOST; nth += kernel_step()) {
-		set_kernel_fault(nth);
-		err = restore(job.cgroup, &image);
-		if (!kernel_fault_hit())
-			break;
-		failed += !!err;
-		if (!err)
-			kill_all(job.cgroup);
-		if (!runner_is_gone(&job)) {
-			test_failed(__FILE__, __LINE__, "after fault %d (error %d) something is left", nth, err);
-			return;
-		}
-	}
-	EXPECT_EQ(0, err);
-	EXPECT_TRUE(nth < MOST && failed > 0);
-	test_say("%d points, %d of those tried made the restore fail", nth, failed);
+	EXPECT_TRUE(walk(&of_the_kernel, &a_restore) > 0);
 }
 
 /* The allocations of this process and those it makes: of each 97, one in two cases. Turning it off may be hit, too. */
@@ -379,8 +373,6 @@ static void fail_at_random(bool on)
 TEST_LIMIT(faults_of_the_kernel_at_random, 1800)
 {
 	int i, nr = test_is_long() ? 1000 : 40, failed = 0, err;
-	struct image image = {};
-	struct job job;
 
 	need_kernel_faults();
 	ASSERT_TRUE(write_file(FAIL_SLAB "task-filter", "Y") && write_file(FAIL_SLAB "times", "-1") &&
@@ -390,11 +382,11 @@ TEST_LIMIT(faults_of_the_kernel_at_random, 1800)
 	runner_dump(&job, &image);
 	for (i = 0; i < nr; i++) {
 		fail_at_random(true);
-		err = restore(job.cgroup, &image);
+		err = restore();
 		fail_at_random(false);
 		failed += !!err;
 		if (!err)
-			kill_all(job.cgroup);
+			kill_all();
 		if (!runner_is_gone(&job)) {
 			test_failed(__FILE__, __LINE__, "after restore %d (error %d) something is left", i, err);
 			return;
@@ -402,6 +394,6 @@ TEST_LIMIT(faults_of_the_kernel_at_random, 1800)
 	}
 	test_say("%d restores, %d of them failed", nr, failed);
 	EXPECT_TRUE(failed > 0);
-	EXPECT_EQ(0, restore(job.cgroup, &image));
+	EXPECT_EQ(0, restore());
 	EXPECT_TRUE(runner_runs(&job));
 }

@@ -10,7 +10,9 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -823,6 +825,57 @@ static int busy_memory(void)
 TEST(mm_busy_memory)
 {
 	EXPECT_EQ(0, roundtrip(busy_memory));
+}
+
+/* Where new areas go is what a program was started with: the direction that an unlimited stack asks for. */
+static const char places_two[] =
+	"import mmap, os, sys\n"
+	"first = mmap.mmap(-1, 4 << 20)\n"
+	"os.write(1, b'x')\n"
+	"os.read(0, 1)\n"
+	"second = mmap.mmap(-1, 8 << 20)\n"
+	"at = {}\n"
+	"for line in open('/proc/self/maps'):\n"
+	"	if '/dev/zero' in line:\n"
+	"		start, end = (int(x, 16) for x in line.split()[0].split('-'))\n"
+	"		at[end - start >> 20] = start\n"
+	"sys.exit(0 if at[8] > at[4] else 3)\n";
+
+static int places_areas(const struct rlimit *stack)
+{
+	int ready[2], go[2], status;
+	pid_t pid;
+	char x;
+
+	JOB_SETUP(!pipe(ready) && !pipe(go));
+	pid = fork();
+	if (!pid) {
+		dup2(go[0], 0);
+		dup2(ready[1], 1);
+		setrlimit(RLIMIT_STACK, stack);
+		execlp("python3", "python3", "-c", places_two, NULL);
+		_exit(1);
+	}
+	JOB_SETUP(read(ready[0], &x, 1) == 1);
+	job_roundtrip();
+	JOB_CHECK(write(go[1], "x", 1) == 1 && waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static int places_areas_upwards(void)
+{
+	return places_areas(&(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY });
+}
+
+static int places_areas_downwards(void)
+{
+	return places_areas(&(struct rlimit){ 8 << 20, RLIM_INFINITY });
+}
+
+TEST(mm_places_areas_where_it_would)
+{
+	EXPECT_EQ(0, roundtrip(places_areas_upwards));
+	EXPECT_EQ(3, roundtrip(places_areas_downwards));
 }
 
 static void *map_and_unmap(void *arg)

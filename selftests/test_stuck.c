@@ -97,6 +97,14 @@ static int open_one(void)
 	return 0;
 }
 
+/* A job with a file of a server that answers as yet. */
+static void start_with_file(struct job *job)
+{
+	folder = fuse_mount();
+	job_start(job, open_one, NULL);
+	ASSERT_TRUE(runner_runs(job));
+}
+
 static bool thaws_within(const struct job *job, double seconds)
 {
 	double end = now() + seconds;
@@ -127,9 +135,7 @@ TEST(stuck_dump_thaws_and_can_be_killed)
 	pid_t pid;
 	int dev;
 
-	folder = fuse_mount();
-	job_start(&job, open_one, NULL);
-	ASSERT_TRUE(runner_runs(&job));
+	start_with_file(&job);
 	fuse_silence();
 	pid = fork();
 	if (!pid) {
@@ -150,9 +156,7 @@ TEST(stuck_restore_can_be_killed)
 	pid_t pid;
 	int dev;
 
-	folder = fuse_mount();
-	job_start(&job, open_one, NULL);
-	ASSERT_TRUE(runner_runs(&job));
+	start_with_file(&job);
 	runner_dump(&job, &image);
 	fuse_silence();
 	pid = fork();

@@ -810,8 +810,44 @@ static int tells_nothing(void)
 	return end_told_by(0, &nothing_at_the_end);
 }
 
+/* The signal of a child is for the program that created it, not for the one that it became. */
+static int other_program_told_by(int sig)
+{
+	pid_t *child, pid;
+	int status;
+
+	JOB_SETUP(make_board());
+	child = mmap(NULL, sizeof(*child), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	JOB_SETUP(child != MAP_FAILED);
+	pid = fork();
+	if (!pid) {
+		*child = (pid_t)syscall(SYS_clone, sig, NULL, NULL, NULL, NULL);
+		if (!*child)
+			for (;;)
+				pause();
+		execl("/bin/sleep", "sleep", "1000", NULL);
+		_exit(1);
+	}
+	while (strcmp(read_file(format("/proc/%d/comm", pid)), "sleep\n"))
+		sched_yield();
+	job_roundtrip();
+	JOB_CHECK(!kill(*child, SIGKILL));
+	while (!strstr(read_file(format("/proc/%d/status", *child)), "Z (zombie)"))
+		sched_yield();
+	JOB_CHECK(!kill(pid, SIGTERM) && waitpid(pid, &status, 0) == pid);
+	/* SIGUSR1 would have ended it. */
+	JOB_CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+	return 0;
+}
+
+static int tells_another_program(void)
+{
+	return other_program_told_by(SIGUSR1);
+}
+
 TEST(tree_exit_signals)
 {
+	EXPECT_EQ(0, roundtrip(tells_another_program));
 	EXPECT_EQ(0, roundtrip(tells_usr1));
 	EXPECT_EQ(0, roundtrip(tells_nothing));
 }

@@ -96,6 +96,23 @@ static inline void kckpt_mm_assign(struct mm_struct *mm, unsigned int flag, bool
 #endif
 
 /*
+ * kckpt_mm_bottom_up() - are new areas placed upwards? A flag since 529ce23a764f ("mm: switch mm->get_unmapped_area()
+ * to a flag") (v6.10).
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+#define kckpt_mm_bottom_up(mm) (!kckpt_mm_test(mm, MMF_TOPDOWN))
+#define kckpt_mm_set_bottom_up(mm, on) kckpt_mm_assign(mm, MMF_TOPDOWN, !(on))
+#define KCKPT_KSYM_MM_DATA(X)
+#else
+#define kckpt_mm_bottom_up(mm) ((void *)(mm)->get_unmapped_area == kdata(arch_get_unmapped_area))
+#define kckpt_mm_set_bottom_up(mm, on) \
+	((mm)->get_unmapped_area = (on) ? kdata(arch_get_unmapped_area) : kdata(arch_get_unmapped_area_topdown))
+#define KCKPT_KSYM_MM_DATA(X)									\
+	X(arch_get_unmapped_area, mm,	"place areas upwards")					\
+	X(arch_get_unmapped_area_topdown, mm, "place areas downwards")
+#endif
+
+/*
  * kckpt_mm_unsupported() - properties of an address space that v6.1 does not have: PR_SET_MDWE since b507808ebce2 ("mm:
  * implement memory-deny-write-execute as a prctl") (v6.3), PR_SET_MEMORY_MERGE since d7597f59d1d3 ("mm: add new api
  * to enable ksm per process") (v6.4), PR_THP_DISABLE_EXCEPT_ADVISED (v6.18).
