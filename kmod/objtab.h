@@ -43,6 +43,7 @@ struct kckpt_object {
 	struct kckpt_stillness still;	/* of a task */
 	struct file *file;		/* of what files are open on: the first of them, held by its own object */
 	struct rhash_head hash;
+	struct kckpt_shadow *shadow;	/* its pages as they were; NULL: they are read where they are */
 
 	/* restore */
 	struct list_head records;
