@@ -114,7 +114,7 @@ enum kckpt_restart {
 #define KCKPT_MM_THP_DISABLED	(1u << 0)	/* PR_SET_THP_DISABLE */
 #define KCKPT_MM_LOCK_FUTURE	(1u << 1)	/* mlockall(MCL_FUTURE) */
 #define KCKPT_MM_LOCK_ONFAULT	(1u << 2)	/* ... with MCL_ONFAULT */
-#define KCKPT_MM_BOTTOM_UP	(1u << 3)	/* new areas are placed above mmap_legacy_base (ulimit -s unlimited) */
+#define KCKPT_MM_BOTTOM_UP	(1u << 3)	/* new areas are placed above mmap_legacy_base (setarch -L) */
 
 /* vma.vma_flags */
 #define KCKPT_VMA_SHARED	(1u << 0)
