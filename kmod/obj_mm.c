@@ -5,8 +5,8 @@
  * empty, as programs must expect at any time: it holds the state of random numbers, of which no two copies may be had.
  *
  * Saved: areas of anonymous memory and of regular files, with protection, advice, locks and guard pages (guard.c); brk,
- * stack, arguments, environment, auxv, executable, mmap_base and direction, dumpable, membarrier registrations, THP switch,
- * mlockall(MCL_FUTURE).
+ * stack, arguments, environment, auxv, executable, where new areas are placed, dumpable, membarrier registrations, THP
+ * switch, mlockall(MCL_FUTURE).
  * Refused: any other kind of area or flag, userfaultfd, AIO rings, uprobes, LDT, protection keys.
  * Not saved: statistics (hiwater marks, faults), KSM state, NUMA scan state, who charged the memory (the restorer's
  * cgroup is), the split of equal neighbours into several areas.
@@ -469,7 +469,8 @@ static bool mm_fields_sane(const struct kckpt_mm_rec *rec)
 			return false;
 	return rec->start_code <= rec->end_code && rec->start_data <= rec->end_data && rec->start_brk <= rec->brk &&
 	       IS_ALIGNED(rec->mmap_base, PAGE_SIZE) && rec->mmap_base >= (1UL << 20) &&
-	       rec->mmap_base < TASK_SIZE_MAX && IS_ALIGNED(rec->mmap_legacy_base, PAGE_SIZE) && rec->arg_start <= rec->arg_end &&
+	       rec->mmap_base < TASK_SIZE_MAX && IS_ALIGNED(rec->mmap_legacy_base, PAGE_SIZE) &&
+	       rec->arg_start <= rec->arg_end &&
 	       rec->env_start <= rec->env_end && rec->dumpable <= 2 &&
 	       !(rec->mm_flags & ~MM_FLAGS_KNOWN) && rec->core_filter < BIT(MMF_DUMP_FILTER_BITS) &&
 	       !(rec->membarrier & ~commands) && rec->auxv_len <= sizeof_field(struct mm_struct, saved_auxv);

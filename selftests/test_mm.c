@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -827,7 +827,7 @@ TEST(mm_busy_memory)
 	EXPECT_EQ(0, roundtrip(busy_memory));
 }
 
-/* Where new areas go is what a program was started with: the direction that an unlimited stack asks for. */
+/* Where new areas go is what a program was started with: upwards for those of setarch -L. */
 static const char places_two[] =
 	"import mmap, os, sys\n"
 	"first = mmap.mmap(-1, 4 << 20)\n"
@@ -841,7 +841,7 @@ static const char places_two[] =
 	"		at[end - start >> 20] = start\n"
 	"sys.exit(0 if at[8] > at[4] else 3)\n";
 
-static int places_areas(const struct rlimit *stack)
+static int places_areas(unsigned long persona)
 {
 	int ready[2], go[2], status;
 	pid_t pid;
@@ -852,7 +852,7 @@ static int places_areas(const struct rlimit *stack)
 	if (!pid) {
 		dup2(go[0], 0);
 		dup2(ready[1], 1);
-		setrlimit(RLIMIT_STACK, stack);
+		personality(persona);
 		execlp("python3", "python3", "-c", places_two, NULL);
 		_exit(1);
 	}
@@ -864,12 +864,12 @@ static int places_areas(const struct rlimit *stack)
 
 static int places_areas_upwards(void)
 {
-	return places_areas(&(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY });
+	return places_areas(ADDR_COMPAT_LAYOUT);
 }
 
 static int places_areas_downwards(void)
 {
-	return places_areas(&(struct rlimit){ 8 << 20, RLIM_INFINITY });
+	return places_areas(PER_LINUX);
 }
 
 TEST(mm_places_areas_where_it_would)

@@ -821,10 +821,11 @@ static int other_program_told_by(int sig)
 	JOB_SETUP(child != MAP_FAILED);
 	pid = fork();
 	if (!pid) {
-		*child = (pid_t)syscall(SYS_clone, sig, NULL, NULL, NULL, NULL);
-		if (!*child)
+		pid = (pid_t)syscall(SYS_clone, sig, NULL, NULL, NULL, NULL);
+		if (!pid)
 			for (;;)
 				pause();
+		*child = pid;
 		execl("/bin/sleep", "sleep", "1000", NULL);
 		_exit(1);
 	}

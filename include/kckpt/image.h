@@ -108,13 +108,13 @@ enum kckpt_restart {
 #define KCKPT_PROCESS_ENDED	(1u << 1)	/* a zombie */
 #define KCKPT_PROCESS_STOPPED	(1u << 2)	/* by a signal; exit_code: not 0 until its parent knows */
 #define KCKPT_PROCESS_CONTINUED	(1u << 3)	/* and its parent does not know yet */
-#define KCKPT_PROCESS_PARENT_EXECED (1u << 4)	/* so the parent is told of the end by SIGCHLD, whatever exit_signal says */
+#define KCKPT_PROCESS_PARENT_EXECED (1u << 4)	/* and is told of the end by SIGCHLD, whatever exit_signal says */
 
 /* mm.mm_flags */
 #define KCKPT_MM_THP_DISABLED	(1u << 0)	/* PR_SET_THP_DISABLE */
 #define KCKPT_MM_LOCK_FUTURE	(1u << 1)	/* mlockall(MCL_FUTURE) */
 #define KCKPT_MM_LOCK_ONFAULT	(1u << 2)	/* ... with MCL_ONFAULT */
-#define KCKPT_MM_BOTTOM_UP	(1u << 3)	/* new areas are placed above mmap_legacy_base (ulimit -s unlimited) */
+#define KCKPT_MM_BOTTOM_UP	(1u << 3)	/* new areas are placed above mmap_legacy_base (setarch -L) */
 
 /* vma.vma_flags */
 #define KCKPT_VMA_SHARED	(1u << 0)
