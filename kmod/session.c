@@ -152,12 +152,15 @@ void kckpt_session_put(struct kckpt_session *session)
 	kref_put(&session->ref, session_free);
 }
 
+/* The job runs on, or is gone: nothing of it is held any more but what was kept. */
 static void session_release_job(struct kckpt_session *session)
 {
 	kckpt_freezer_unlist(&session->ctx);
 	kckpt_freezer_drop(&session->freezer);
 	kckpt_event_thawed(session);
 	session->ctx.cgrp = NULL;
+	if (!session->load)
+		kckpt_objtab_let_go(&session->ctx.objs);
 }
 
 /* What is held goes now; what restored tasks still need goes with the last of them. */
@@ -171,9 +174,9 @@ static void session_rollback(struct kckpt_session *session)
 	session->ctx.share = NULL;
 	if (session->save)
 		kckpt_batch_put(&session->save->batch);
+	session_release_job(session);
 	if (!session->load)
 		kckpt_shadow_drop(&session->ctx);
-	session_release_job(session);
 }
 
 void kckpt_session_release(struct kckpt_session *session)
@@ -398,7 +401,9 @@ static int session_enter_with_job(struct kckpt_session *session, u32 states)
 {
 	int err = session_enter(session, states);
 
-	return err || session->ctx.cgrp ? err : kckpt_fail(&session->ctx, NULL, KCKPT_E_BAD_STATE, 0, "it runs already");
+	if (err || session->ctx.cgrp)
+		return err;
+	return kckpt_fail(&session->ctx, NULL, KCKPT_E_BAD_STATE, 0, "it runs already");
 }
 
 /* The image is still to be read. */

@@ -25,7 +25,8 @@ struct kckpt_shadow {
 
 /*
  * kckpt_shadow_make() - keep the memory of all objects; the job is frozen. Says in *@kept whether (KCKPT_KEPT), or why
- * not, and then nothing is kept and the job must stand still until the image has been read. An error is one of the dump.
+ * not, and then nothing is kept and the job must stand still until the image has been read. An error is one of the
+ * dump.
  */
 int kckpt_shadow_make(struct kckpt_ctx *ctx, u32 *kept);
 void kckpt_shadow_drop(struct kckpt_ctx *ctx);

@@ -217,13 +217,23 @@ TEST_LIMIT(shadow_is_of_the_time_of_the_capture, 300)
 
 TEST_LIMIT(shadow_of_a_tree, 300)
 {
+	runner_with_children = true;
 	expect_the_time_of_the_capture(child_writes_in_turns);
 }
 
-/* Kept or not, it is the same image. */
+static uint64_t pages_of(int dev)
+{
+	struct kckpt_stats stats = {};
+
+	ASSERT_TRUE(!ioctl(dev, KCKPT_IOC_STATS, &stats));
+	return stats.pages;
+}
+
+/* Kept or not, there are as many pages. */
 TEST(shadow_has_what_the_job_has)
 {
-	struct image kept = {}, read = {};
+	struct image image = {};
+	uint64_t kept;
 	struct job job;
 	int dev;
 
@@ -231,12 +241,15 @@ TEST(shadow_has_what_the_job_has)
 	start_running(&job, has_memory);
 	ASSERT_TRUE(write_file(format("%s/cgroup.freeze", job.cgroup), "1"));
 	dev = start_kept(&job);
-	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW) ?: device_read(dev, &kept));
+	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW) ?: device_read(dev, &image));
+	kept = pages_of(dev);
 	close(dev);
 	/* It was frozen before, and still is. */
 	ASSERT_TRUE(cgroup_is_frozen(job.cgroup));
-	ASSERT_EQ(0, device_dump(job.cgroup, &read, KCKPT_IOC_THAW));
-	EXPECT_EQ(read.len, kept.len);
+	dev = device_open();
+	ASSERT_EQ(0, device_freeze(dev, job.cgroup) ?: device_capture(dev) ?: device_read(dev, &image));
+	EXPECT_TRUE(kept > (memory_len >> 12) && kept == pages_of(dev));
+	close(dev);
 	ASSERT_TRUE(write_file(format("%s/cgroup.freeze", job.cgroup), "0") && runner_runs(&job));
 }
 
@@ -280,6 +293,35 @@ TEST(shadow_session_without_its_job)
 	EXPECT_EQ(KCKPT_SAVED, device_state(dev));
 	close(dev);
 	restore_elsewhere(&job, &image);
+}
+
+/* What we held of it would be an end that is never closed. */
+static int ends_its_pipe(void)
+{
+	int ends[2];
+
+	JOB_SETUP(!pipe(ends) && !fcntl(ends[0], F_SETFL, O_NONBLOCK));
+	__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+	while (job_notes()[1] != 1)
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+	close(ends[1]);
+	job_notes()[2] = read(ends[0], ends, 1) == 0 ? 1 : 2;
+	for (;;)
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+}
+
+TEST(shadow_holds_nothing_of_the_job)
+{
+	struct job job;
+	int dev;
+
+	start_running(&job, ends_its_pipe);
+	dev = start_kept(&job);
+	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
+	job_notes()[1] = 1;
+	ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+	EXPECT_EQ(1, job_notes()[2]);
+	close(dev);
 }
 
 TEST(shadow_goes_with_its_session)

@@ -200,7 +200,7 @@ enum kckpt_kept {
 	KCKPT_KEPT_NOT,		/* not asked for */
 	KCKPT_KEPT,
 	KCKPT_KEPT_NO_ROOM,	/* not all that the job may write to could be copied: its memory limit, or the machine's */
-	KCKPT_KEPT_TOO_MUCH,	/* too much of what can only be copied while the job stands still, as shared memory */
+	KCKPT_KEPT_TOO_MUCH,	/* too much of what can only be copied while the job stands still: shared memory */
 };
 
 /* KCKPT_IOC_INSTANTIATE: LOADED -> INSTANTIATED; stays LOADED on a refusal of the check, else FAILED. */
