@@ -13,6 +13,7 @@
 #include "obj_cgroup.h"
 #include "obj_task.h"
 #include "session.h"
+#include "shadow.h"
 #include "share.h"
 
 #define CAPTURE_MAX_TASKS 1000000
@@ -235,5 +236,6 @@ int kckpt_capture(struct kckpt_ctx *ctx, struct kckpt_save *save, bool check_onl
 	return kckpt_save_begin(ctx) ?:
 	       capture_each(ctx, capture_dump) ?:
 	       kckpt_save_records_end(ctx, save) ?:
+	       (ctx->capture_flags & KCKPT_CAPTURE_KEEP ? kckpt_shadow_make(ctx, &ctx->kept) : 0) ?:
 	       kckpt_capture_verify(ctx);
 }

@@ -44,6 +44,7 @@ struct kckpt_ctx {
 	u64 nr_records;
 	u32 nr_tasks;
 	u64 nr_pages;			/* estimate */
+	u32 kept;			/* KCKPT_KEPT_*: may the job run on before the image has been read? */
 	struct kckpt_share *share;	/* pages that address spaces have in common; NULL: there is just one */
 
 	/* restore */

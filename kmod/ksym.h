@@ -94,6 +94,10 @@
 	X(walk_page_range,	mm,	"find the pages of an area")				\
 	X(copy_page_range,	mm,	"share pages copy-on-write")				\
 	X(anon_vma_fork,	mm,	"let both mappings of a shared page be found")		\
+	X(mm_alloc,		mm,	"keep memory as it was")				\
+	X(vm_area_dup,		mm,	"keep memory as it was")				\
+	X(vm_area_free,		mm,	"keep memory as it was")				\
+	X(insert_vm_struct,	mm,	"keep memory as it was")				\
 	KCKPT_KSYM_MM_CALLS(X)									\
 	X(flush_tlb_mm_range,	mm,	"forget translations that have become read-only")	\
 	X(get_mm_exe_file,	mm,	"find the executable")					\

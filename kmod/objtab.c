@@ -52,10 +52,12 @@ int kckpt_objtab_init(struct kckpt_objtab *tab)
 	tab->bytes = 0;
 	err = kckpt_should_fail() ? -ENOMEM : rhashtable_init(&tab->by_ptr, &objtab_params);
 	tab->ready = !err;
+	tab->let_go = false;
 	return err;
 }
 
-static void object_free(struct kckpt_object *obj)
+/* What is held of it. */
+static void object_drop(struct kckpt_object *obj)
 {
 	const struct kckpt_family_ops *ops = kckpt_family(obj->family);
 
@@ -63,7 +65,9 @@ static void object_free(struct kckpt_object *obj)
 		ops->put((void *)obj->ptr);
 	if (ops->release)
 		ops->release(obj);
-	kfree(obj);
+	obj->ptr = NULL;
+	obj->file = NULL;
+	obj->made = obj->made2 = NULL;
 }
 
 void kckpt_objtab_release_made(struct kckpt_objtab *tab)
@@ -83,6 +87,27 @@ void kckpt_objtab_release_made(struct kckpt_objtab *tab)
 	}
 }
 
+static void objtab_drop(struct kckpt_objtab *tab)
+{
+	struct kckpt_object *obj;
+
+	/* First of all: it may just be growing, in a worker of its own that walks all objects. This waits for that. */
+	rhashtable_destroy(&tab->by_ptr);
+	/* Last in, first out: what was met later may hang on what was met before. */
+	list_for_each_entry_reverse(obj, &tab->list, node) {
+		object_drop(obj);
+		cond_resched();
+	}
+}
+
+void kckpt_objtab_let_go(struct kckpt_objtab *tab)
+{
+	if (!tab->ready || tab->let_go || !tab->nr)
+		return;
+	tab->let_go = true;
+	objtab_drop(tab);
+}
+
 void kckpt_objtab_free(struct kckpt_objtab *tab)
 {
 	struct kckpt_object *obj, *next;
@@ -90,11 +115,10 @@ void kckpt_objtab_free(struct kckpt_objtab *tab)
 	if (!tab->ready)
 		return;
 	tab->ready = false;
-	/* First of all: it may just be growing, in a worker of its own that walks all objects. This waits for that. */
-	rhashtable_destroy(&tab->by_ptr);
-	/* Last in, first out: what was met later may hang on what was met before. */
-	list_for_each_entry_safe_reverse(obj, next, &tab->list, node) {
-		object_free(obj);
+	if (!tab->let_go)
+		objtab_drop(tab);
+	list_for_each_entry_safe(obj, next, &tab->list, node) {
+		kfree(obj);
 		cond_resched();
 	}
 	xa_destroy(&tab->by_id);

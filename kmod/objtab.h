@@ -43,6 +43,7 @@ struct kckpt_object {
 	struct kckpt_stillness still;	/* of a task */
 	struct file *file;		/* of what files are open on: the first of them, held by its own object */
 	struct rhash_head hash;
+	struct kckpt_shadow *shadow;	/* its pages as they were; NULL: they are read where they are */
 
 	/* restore */
 	struct list_head records;
@@ -62,6 +63,7 @@ struct kckpt_objtab {
 	struct mutex make_lock;		/* restored tasks make shared objects one at a time; outside of everything */
 	size_t bytes;			/* restore: of the objects */
 	bool ready;
+	bool let_go;			/* dump: nothing is held any more */
 };
 
 /* kckpt_is_made() - is it complete, and what was made of it to be seen? */
@@ -74,6 +76,12 @@ int kckpt_objtab_init(struct kckpt_objtab *tab);
 
 /* Restore: drops what is held of the objects made. The restored tasks have them now. */
 void kckpt_objtab_release_made(struct kckpt_objtab *tab);
+
+/*
+ * Dump: drops what is held of the job, which runs on: an end of a pipe that we still held would keep others from seeing
+ * its end. What was found out about the objects stays; none can be found or added any more.
+ */
+void kckpt_objtab_let_go(struct kckpt_objtab *tab);
 
 /* Drops every object with its references. No task may use the table any more. */
 void kckpt_objtab_free(struct kckpt_objtab *tab);

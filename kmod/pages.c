@@ -19,6 +19,7 @@
 #include "fault.h"
 #include "ksym.h"
 #include "pages.h"
+#include "shadow.h"
 #include "share.h"
 
 #define BATCH_FULL 1	/* ends a walk; the address to go on from is in find.next */
@@ -164,7 +165,7 @@ static const struct mm_walk_ops batch_walk = {
 	KCKPT_WALK_RDLOCK
 };
 
-static bool vma_has_private_pages(struct vm_area_struct *vma)
+bool kckpt_has_private_pages(const struct vm_area_struct *vma)
 {
 	const unsigned long other = VM_SHARED | VM_PFNMAP | VM_MIXEDMAP | VM_IO | VM_DROPPABLE;
 
@@ -306,9 +307,27 @@ static int batch_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct 
 	return err;
 }
 
-/* Adds what one area has. @mapped: as the walk finds it. 1: full; 0: the area is done. */
+enum batch_want {
+	BATCH_DATA,		/* what goes into the stream, as runs */
+	BATCH_MAPPED,		/* as the walk finds it */
+	BATCH_UNSHAREABLE,	/* the same of areas that are not anonymous, brought in */
+};
+
+static int batch_fault_all_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm,
+			      struct kckpt_batch *batch, u32 from)
+{
+	u32 i;
+	int err = 0;
+
+	for (i = from; i < batch->nr_data && !err && !batch->huge; i++)
+		if (!batch->pages[i])
+			err = batch_fault_in(ctx, obj, mm, batch, i);
+	return err;
+}
+
+/* Adds what one area has. 1: full; 0: the area is done. */
 static int batch_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct vm_area_struct *vma,
-			 unsigned long *addr, struct kckpt_batch *batch, bool mapped)
+			 unsigned long *addr, struct kckpt_batch *batch, enum batch_want want)
 {
 	u32 from = batch->nr_data;
 	struct batch_find find = {
@@ -325,28 +344,28 @@ static int batch_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct
 	if (full < 0 || find.bad)
 		return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, full < 0 ? full : -EHWPOISON, "address 0x%lx",
 				  find.next);
-	err = mapped ? 0 : batch_finish(ctx, obj, vma, batch, from);
+	err = want == BATCH_DATA ? batch_finish(ctx, obj, vma, batch, from) :
+	      want == BATCH_UNSHAREABLE ? batch_fault_all_in(ctx, obj, vma->vm_mm, batch, from) : 0;
 	return err ?: full;
 }
 
 /* From *@addr on, over as many areas as it takes. */
-static int batch_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch,
-		      bool mapped)
+static int batch_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm, unsigned long *addr,
+		      struct kckpt_batch *batch, enum batch_want want)
 {
-	struct mm_struct *mm = (struct mm_struct *)obj->ptr;
 	struct vm_area_struct *vma;
 	int full = 0;
 
-	while (full <= 0 || !(batch->nr_runs || (mapped && batch->nr_data))) {
+	while (full <= 0 || !(batch->nr_runs || (want != BATCH_DATA && batch->nr_data))) {
 		vma = find_vma(mm, *addr);
 		if (!vma)
 			break;
 		*addr = max(*addr, vma->vm_start);
-		if (!vma_has_private_pages(vma)) {
+		if (!kckpt_has_private_pages(vma) || (want == BATCH_UNSHAREABLE && vma_is_anonymous(vma))) {
 			*addr = vma->vm_end;
 			continue;
 		}
-		full = batch_find_in(ctx, obj, vma, addr, batch, mapped);
+		full = batch_find_in(ctx, obj, vma, addr, batch, want);
 		if (full < 0)
 			return full;
 		if (fatal_signal_pending(current))
@@ -357,15 +376,16 @@ static int batch_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned 
 }
 
 static int batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch,
-		      bool mapped)
+		      enum batch_want want)
 {
-	struct mm_struct *mm = (struct mm_struct *)obj->ptr;
+	/* As it was, if that is kept. */
+	struct mm_struct *mm = obj->shadow && obj->shadow->mm ? obj->shadow->mm : (struct mm_struct *)obj->ptr;
 	int err;
 
 	kckpt_batch_reset(batch);
 	if (mmap_read_lock_killable(mm))
 		return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
-	err = batch_fill(ctx, obj, addr, batch, mapped);
+	err = batch_fill(ctx, obj, mm, addr, batch, want);
 	mmap_read_unlock(mm);
 	if (err)
 		kckpt_batch_put(batch);
@@ -374,13 +394,19 @@ static int batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned 
 
 int kckpt_batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch)
 {
-	return batch_find(ctx, obj, addr, batch, false);
+	return batch_find(ctx, obj, addr, batch, BATCH_DATA);
 }
 
 int kckpt_batch_find_mapped(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr,
 			    struct kckpt_batch *batch)
 {
-	return batch_find(ctx, obj, addr, batch, true);
+	return batch_find(ctx, obj, addr, batch, BATCH_MAPPED);
+}
+
+int kckpt_batch_find_unshareable(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr,
+				 struct kckpt_batch *batch)
+{
+	return batch_find(ctx, obj, addr, batch, BATCH_UNSHAREABLE);
 }
 
 /* What lies between two holes. Pages of zeros are not worth saving either. */

@@ -30,10 +30,16 @@ int kckpt_batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned l
 
 /*
  * kckpt_batch_find_mapped() - the same without a look at contents: all private pages that are mapped, zero ones too;
- * NULL for those that are swapped out. The batch has no runs.
+ * NULL for those that are swapped out. The batch has no runs. kckpt_batch_find_unshareable() - so, but only those in
+ * areas that are not anonymous, and brought in.
  */
 int kckpt_batch_find_mapped(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr,
 			    struct kckpt_batch *batch);
+int kckpt_batch_find_unshareable(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr,
+				 struct kckpt_batch *batch);
+
+/* kckpt_has_private_pages() - may there be pages in the area that go into the image? */
+bool kckpt_has_private_pages(const struct vm_area_struct *vma);
 
 /* kckpt_batch_add() - one page at @addr, with a reference; zero ones are dropped, or marked if @mark_zero. */
 void kckpt_batch_add(struct kckpt_batch *batch, unsigned long addr, struct page *page, bool mark_zero);

@@ -12,6 +12,7 @@
 #include "family.h"
 #include "fault.h"
 #include "save.h"
+#include "shadow.h"
 #include "share.h"
 
 struct kckpt_save *kckpt_save_alloc(void)
@@ -206,7 +207,7 @@ static int save_next_batch(struct kckpt_ctx *ctx, struct kckpt_save *save)
 		ret = save_stage_shares(ctx, save);
 		if (ret)
 			return ret;
-		ret = kckpt_family(save->source->family)->pages_find(ctx, save->source, &save->addr, &save->batch);
+		ret = kckpt_shadow_find(ctx, save->source, &save->addr, &save->batch);
 		save->nr_zero += save->batch.nr_zero;
 		if (ret < 0)
 			return ret;

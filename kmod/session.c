@@ -12,6 +12,7 @@
 #include "obj_group.h"
 #include "obj_process.h"
 #include "session.h"
+#include "shadow.h"
 #include "share.h"
 
 #define DEFAULT_FREEZE_MS	10000
@@ -151,6 +152,17 @@ void kckpt_session_put(struct kckpt_session *session)
 	kref_put(&session->ref, session_free);
 }
 
+/* The job runs on, or is gone: nothing of it is held any more but what was kept. */
+static void session_release_job(struct kckpt_session *session)
+{
+	kckpt_freezer_unlist(&session->ctx);
+	kckpt_freezer_drop(&session->freezer);
+	kckpt_event_thawed(session);
+	session->ctx.cgrp = NULL;
+	if (!session->load)
+		kckpt_objtab_let_go(&session->ctx.objs);
+}
+
 /* What is held goes now; what restored tasks still need goes with the last of them. */
 static void session_rollback(struct kckpt_session *session)
 {
@@ -162,10 +174,9 @@ static void session_rollback(struct kckpt_session *session)
 	session->ctx.share = NULL;
 	if (session->save)
 		kckpt_batch_put(&session->save->batch);
-	kckpt_freezer_unlist(&session->ctx);
-	kckpt_freezer_drop(&session->freezer);
-	kckpt_event_thawed(session);
-	session->ctx.cgrp = NULL;
+	session_release_job(session);
+	if (!session->load)
+		kckpt_shadow_drop(&session->ctx);
 }
 
 void kckpt_session_release(struct kckpt_session *session)
@@ -282,6 +293,7 @@ static void capture_result(struct kckpt_session *session, struct kckpt_capture *
 	struct kckpt_object *obj;
 
 	req->image_bytes = image_bytes(ctx);
+	req->kept = ctx->kept;
 	req->nr_tasks = ctx->nr_tasks;
 	req->nr_objects = ctx->objs.nr;
 	kckpt_for_each_object(&ctx->objs, obj) {
@@ -299,6 +311,8 @@ static int capture_forget(struct kckpt_session *session)
 
 	kckpt_share_end(ctx->share);
 	ctx->share = NULL;
+	kckpt_shadow_drop(ctx);
+	ctx->kept = KCKPT_KEPT_NOT;
 	memset(ctx->outside_group, 0, sizeof(ctx->outside_group));
 	kckpt_objtab_free(&ctx->objs);
 	kckpt_recbuf_free(&ctx->records);
@@ -313,7 +327,9 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 	ktime_t start = ktime_get();
 	int err, forget;
 
-	if (req->flags & ~(KCKPT_CAPTURE_CHECK | KCKPT_CAPTURE_FILES) || req->reserved || req->reserved2)
+	const u32 known = KCKPT_CAPTURE_CHECK | KCKPT_CAPTURE_FILES | KCKPT_CAPTURE_KEEP;
+
+	if (req->flags & ~known || req->kept || req->reserved2)
 		return -EINVAL;
 	err = session_begin(session, BIT(KCKPT_FROZEN)) ?: copy_inherit(ctx, req->inherit, req->nr_inherit) ?:
 	      kckpt_outside_copy(ctx, req->external, req->nr_external);
@@ -358,8 +374,8 @@ ssize_t kckpt_session_read(struct kckpt_session *session, struct iov_iter *to)
 		return err;
 	n = kckpt_save_read(ctx, session->save, to, &at_tail);
 	if (n >= 0 && at_tail) {
-		/* Pages were read from a job that must not have moved meanwhile. */
-		err = kckpt_session_check(session) ?: kckpt_capture_verify(ctx);
+		/* Pages were read from a job that must not have moved meanwhile, unless they were kept. */
+		err = kckpt_session_check(session) ?: ctx->kept == KCKPT_KEPT ? 0 : kckpt_capture_verify(ctx);
 		if (err)
 			return session_failed(session, err);
 		more = kckpt_save_read(ctx, session->save, to, &at_tail);
@@ -380,19 +396,40 @@ ssize_t kckpt_session_read(struct kckpt_session *session, struct iov_iter *to)
 
 #define HOLDS_JOB (BIT(KCKPT_FROZEN) | BIT(KCKPT_CAPTURED) | BIT(KCKPT_SAVED))
 
+/* For the requests that are about the job: it may have been let go, and only what was kept of it is there. */
+static int session_enter_with_job(struct kckpt_session *session, u32 states)
+{
+	int err = session_enter(session, states);
+
+	if (err || session->ctx.cgrp)
+		return err;
+	return kckpt_fail(&session->ctx, NULL, KCKPT_E_BAD_STATE, 0, "it runs already");
+}
+
+/* The image is still to be read. */
+static void session_let_go(struct kckpt_session *session)
+{
+	WRITE_ONCE(session->pause, 0);
+	session_release_job(session);
+}
+
 int kckpt_session_thaw(struct kckpt_session *session)
 {
-	int err = session_enter(session, HOLDS_JOB);
+	int err = session_enter_with_job(session, HOLDS_JOB);
 
-	if (!err)
+	if (err)
+		return err;
+	if (session->ctx.kept == KCKPT_KEPT && session->state == KCKPT_CAPTURED)
+		session_let_go(session);
+	else
 		session_end(session, KCKPT_DONE);
-	return err;
+	return 0;
 }
 
 int kckpt_session_kill(struct kckpt_session *session)
 {
 	/* Not in FROZEN: what nobody has looked at may have sub-cgroups. */
-	int err = session_enter(session, BIT(KCKPT_CAPTURED) | BIT(KCKPT_SAVED));
+	int err = session_enter_with_job(session, BIT(KCKPT_CAPTURED) | BIT(KCKPT_SAVED));
 
 	if (err)
 		return err;
@@ -408,7 +445,7 @@ int kckpt_session_kill(struct kckpt_session *session)
 
 int kckpt_session_release_frozen(struct kckpt_session *session)
 {
-	int err = session_enter(session, HOLDS_JOB);
+	int err = session_enter_with_job(session, HOLDS_JOB);
 
 	if (err)
 		return err;

@@ -213,7 +213,7 @@ int kckpt_share_add(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckp
 	return 0;
 }
 
-static int pair_lock(struct mm_struct *src, struct mm_struct *dst)
+int kckpt_share_lock_pair(struct mm_struct *src, struct mm_struct *dst)
 {
 	if (kckpt_should_fail() || mmap_write_lock_killable(src))
 		return -EINTR;
@@ -221,7 +221,7 @@ static int pair_lock(struct mm_struct *src, struct mm_struct *dst)
 	return 0;
 }
 
-static void pair_unlock(struct mm_struct *src, struct mm_struct *dst)
+void kckpt_share_unlock_pair(struct mm_struct *src, struct mm_struct *dst)
 {
 	mmap_write_unlock(dst);
 	mmap_write_unlock(src);
@@ -475,7 +475,7 @@ static int share_link(struct kckpt_ctx *ctx, struct mm_struct *dst_mm, const str
 	/* An address space that no process has was not made. */
 	if (!source || !source->made)
 		return -EFAULT;
-	err = pair_lock(source->made, dst_mm);
+	err = kckpt_share_lock_pair(source->made, dst_mm);
 	if (err)
 		return err;
 	dst = share_area(dst_mm, addr);
@@ -484,7 +484,7 @@ static int share_link(struct kckpt_ctx *ctx, struct mm_struct *dst_mm, const str
 		kckpt_vma_start_write(dst);
 		err = kckpt_should_fail() ? -ENOMEM : kcall(anon_vma_fork)(dst, src);
 	}
-	pair_unlock(source->made, dst_mm);
+	kckpt_share_unlock_pair(source->made, dst_mm);
 	return err;
 }
 
@@ -547,7 +547,7 @@ static int share_apply_rows(struct kckpt_ctx *ctx, struct kckpt_object *obj, con
 	const struct kckpt_share_run *first = &rows->runs[*i];
 	struct mm_struct *src = kckpt_objtab_get(&ctx->objs, first->source)->made;
 	unsigned long addr = first->vaddr;
-	int err = src ? pair_lock(src, obj->made) : -EFAULT;
+	int err = src ? kckpt_share_lock_pair(src, obj->made) : -EFAULT;
 
 	if (err)
 		return share_failed(ctx, obj, first, err);
@@ -555,7 +555,7 @@ static int share_apply_rows(struct kckpt_ctx *ctx, struct kckpt_object *obj, con
 		err = share_apply_row(ctx, obj, src, rows, i, &addr);
 	/* The source's tables were made read-only; no program runs on it, but the kernel may have looked at them. */
 	kcall(flush_tlb_mm_range)(src, first->vaddr, addr, PAGE_SHIFT, false);
-	pair_unlock(src, obj->made);
+	kckpt_share_unlock_pair(src, obj->made);
 	return err;
 }
 

@@ -10,6 +10,7 @@
 
 struct kckpt_ctx;
 struct kckpt_object;
+struct mm_struct;
 struct page;
 
 /* What an address space has from others, in order of its addresses. */
@@ -47,6 +48,13 @@ int kckpt_share_add(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckp
 
 /* kckpt_share_apply() - map what @rows tell into the new address space @obj, which has no pages yet. */
 int kckpt_share_apply(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_share_rows *rows);
+
+/*
+ * kckpt_share_lock_pair() - mmap_lock of both for writing, as copy_page_range() wants it; nobody else has @dst yet.
+ * -EINTR: killed.
+ */
+int kckpt_share_lock_pair(struct mm_struct *src, struct mm_struct *dst);
+void kckpt_share_unlock_pair(struct mm_struct *src, struct mm_struct *dst);
 
 void kckpt_share_rows_free(struct kckpt_share_rows *rows);
 

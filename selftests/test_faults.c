@@ -184,6 +184,33 @@ TEST_LIMIT(faults_in_a_dump_of_threads, 300)
 	dump_faults();
 }
 
+/* Where the memory cannot be kept the job stands still until it has been read. */
+static int dump_kept(void)
+{
+	struct kckpt_capture request = { .flags = KCKPT_CAPTURE_KEEP | KCKPT_CAPTURE_FILES };
+	int dev = open(KCKPT_DEVICE, O_RDWR | O_CLOEXEC), err;
+
+	if (dev < 0)
+		return errno;
+	err = device_freeze(dev, job.cgroup) ?: ioctl(dev, KCKPT_IOC_CAPTURE, &request) ? errno : 0;
+	if (!err && request.kept == KCKPT_KEPT)
+		err = device_do(dev, KCKPT_IOC_THAW) ?: device_read(dev, &image);
+	else if (!err)
+		err = device_read(dev, &image) ?: device_do(dev, KCKPT_IOC_THAW);
+	close(dev);
+	return err;
+}
+
+TEST_LIMIT(faults_in_a_dump_that_keeps_the_memory, 300)
+{
+	const struct attempt attempt = { "dump", NULL, dump_kept, job_does_not_run };
+
+	need_faults();
+	runner_with_ghosts = runner_with_children = true;
+	runner_start(&job);
+	EXPECT_TRUE(walk(&of_the_module, &attempt) > 50 / step());
+}
+
 static void restore_faults(void)
 {
 	need_faults();

@@ -15,8 +15,8 @@
  *	KCKPT_IOC_KILL or KCKPT_IOC_THAW or KCKPT_IOC_RELEASE_FROZEN	-> DONE
  *	close()
  * The job is changed by none of these but the last. After any failure: close, and it runs on. THAW and
- * RELEASE_FROZEN are also good in FROZEN, all three in CAPTURED. read() never returns 0 before the image is
- * complete: an error
+ * RELEASE_FROZEN are also good in FROZEN, all three in CAPTURED. With KCKPT_CAPTURE_KEEP, THAW may come before the
+ * image is read. read() never returns 0 before the image is complete: an error
  * (EIO, ETIMEDOUT, EAGAIN, ...) means that no image can be had from it any more.
  *
  * A restore:
@@ -182,7 +182,7 @@ struct kckpt_capture {
 	__u32 nr_tasks;		/* threads */
 	__u32 nr_objects;
 	__s32 root_pid;
-	__u32 reserved;
+	__u32 kept;		/* enum kckpt_kept; with KEEP */
 	/* in */
 	__u64 external;		/* struct kckpt_external * */
 	__u32 nr_external;
@@ -190,6 +190,18 @@ struct kckpt_capture {
 };
 #define KCKPT_CAPTURE_CHECK	(1u << 0)	/* only report; nothing is kept */
 #define KCKPT_CAPTURE_FILES	(1u << 1)	/* files that were deleted go into the image, with their contents */
+#define KCKPT_CAPTURE_KEEP	(1u << 2)	/* keep the memory as it is, copy-on-write, if that can be */
+
+/*
+ * What came of KEEP. Where memory is kept, the job may be thawed before the image is read: THAW then leaves the session
+ * in CAPTURED, and the image is that of the time of the capture. Else the job has to stand still as without KEEP.
+ */
+enum kckpt_kept {
+	KCKPT_KEPT_NOT,		/* not asked for */
+	KCKPT_KEPT,
+	KCKPT_KEPT_NO_ROOM,	/* not all that the job may write to could be copied: its memory limit, or the machine's */
+	KCKPT_KEPT_TOO_MUCH,	/* too much of what can only be copied while the job stands still: shared memory */
+};
 
 /* KCKPT_IOC_INSTANTIATE: LOADED -> INSTANTIATED; stays LOADED on a refusal of the check, else FAILED. */
 struct kckpt_instantiate {

@@ -34,14 +34,17 @@ public:
 private:
 	struct kckpt_freeze freeze_request(int cgroup) const;
 	Result<> copy(Device &device, AtomicFile &file, uint64_t estimate, const Options &options) const;
+	Result<> let_run(Device &device, bool kept);
 	Result<> end_job(Device &device);
 	Result<> tell(Device &device, const Options &options) const;
+	const char *kept_name() const;
+	const char *kept_text() const;
 
 	Target target_;
 	std::string output_;
 	bool leave_running_ = false, leave_frozen_ = false;
 	Outside outside_;
-	uint32_t capture_flags_ = 0;
+	uint32_t capture_flags_ = 0, kept_ = KCKPT_KEPT_NOT;
 	uint32_t freeze_timeout_ms_ = 10000, stall_ms_ = 60000;
 	std::optional<uint32_t> max_pause_ms_;
 };
@@ -94,15 +97,20 @@ Result<int> DumpCommand::run(const Options &options)
 
 	if (Result<> frozen = device->freeze(freeze_request(cgroup->fd())); !frozen)
 		return pass(frozen);
-	auto captured = device->capture(capture_flags_, outside_.inherit(), *external);
+	const uint32_t keep = leave_running_ ? KCKPT_CAPTURE_KEEP : 0;
+	auto captured = device->capture(capture_flags_ | keep, outside_.inherit(), *external);
 	if (!captured)
 		return pass(captured);
+	kept_ = captured->kept;
+	/* Where the memory is kept as it is, the job need not wait for it to be read. */
+	if (Result<> runs = let_run(*device, true); !runs)
+		return pass(runs);
 	if (Result<> copied = copy(*device, *file, captured->image_bytes, options); !copied)
 		return pass(copied);
 
 	/* A job that is to run on does not wait for the disk; one that is to die lives until its image is safe. */
-	if (Result<> ended = leave_running_ ? device->thaw() : Result<>(); !ended)
-		return pass(ended);
+	if (Result<> runs = let_run(*device, false); !runs)
+		return pass(runs);
 	if (Result<> named = file->commit(); !named)
 		return pass(named);
 	if (Result<> ended = end_job(*device); !ended)
@@ -128,6 +136,11 @@ Result<> DumpCommand::copy(Device &device, AtomicFile &file, uint64_t estimate, 
 	}
 }
 
+Result<> DumpCommand::let_run(Device &device, bool kept)
+{
+	return leave_running_ && kept == (kept_ == KCKPT_KEPT) ? device.thaw() : Result<>();
+}
+
 Result<> DumpCommand::end_job(Device &device)
 {
 	if (leave_running_)
@@ -143,10 +156,31 @@ Result<> DumpCommand::tell(Device &device, const Options &options) const
 	if (!stats)
 		return pass(stats);
 	if (options.json)
-		print_json({{"image", output_}, {"stats", stats_json(*stats)}}, output_ == "-" ? stderr : stdout);
+		print_json({{"image", output_}, {"kept", kept_name()}, {"stats", stats_json(*stats)}},
+			   output_ == "-" ? stderr : stdout);
 	else
-		say(stderr, "{}", stats_text(*stats));
+		say(stderr, "{}{:<12} {}\n", stats_text(*stats), "memory", kept_text());
 	return {};
+}
+
+const char *DumpCommand::kept_name() const
+{
+	switch (kept_) {
+	case KCKPT_KEPT: return "yes";
+	case KCKPT_KEPT_NO_ROOM: return "no-room";
+	case KCKPT_KEPT_TOO_MUCH: return "too-much";
+	default: return "no";
+	}
+}
+
+const char *DumpCommand::kept_text() const
+{
+	switch (kept_) {
+	case KCKPT_KEPT: return "read while the job ran on";
+	case KCKPT_KEPT_NO_ROOM: return "read while the job stood still: no room to keep what it writes to";
+	case KCKPT_KEPT_TOO_MUCH: return "read while the job stood still: too much of it is shared";
+	default: return "read while the job stood still";
+	}
 }
 
 } // namespace

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * See shadow.h.
+ *
+ * An area of the shadow is anonymous and linked to the anon_vma of the job's like a child's after fork(), so that
+ * reclaim and migration find both mappings of a page. Nobody runs there and nobody finds it: it has no task, no owner,
+ * no file. What the job writes to later is copied by the usual fault, for the job; ours stays.
+ *
+ * The copies that the job makes are charged to it. Whether there is room for all of them is asked before.
+ *
+ * Locks: mmap_lock of the job's address space, then that of the shadow (nested), both for writing.
+ */
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/rmap.h>
+#include <linux/sched/mm.h>
+#include <linux/swap.h>
+
+#include "compat/mm.h"
+#include "family.h"
+#include "fault.h"
+#include "ksym.h"
+#include "shadow.h"
+#include "share.h"
+
+#define MAX_COPIES	(64UL << (20 - PAGE_SHIFT))	/* pages; more would take too long */
+#define SLACK		(16UL << (20 - PAGE_SHIFT))	/* pages that are left to others */
+
+/* In the address that a reader has come to: it is at the copies of an address space. */
+#define AT_COPIES	BIT(BITS_PER_LONG - 1)
+
+/* ---- is there room? ---- */
+
+/* Every page that the job may have to copy. */
+static unsigned long pages_at_most(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+	unsigned long nr = SLACK;
+
+	kckpt_for_each_object(&ctx->objs, obj)
+		if (obj->family == KCKPT_F_mm)
+			nr += get_mm_counter((struct mm_struct *)obj->ptr, MM_ANONPAGES);
+	return nr;
+}
+
+/* Of the memory cgroup of @mm and those above it. */
+static bool memcg_has_room(struct mm_struct *mm, unsigned long nr)
+{
+	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(mm), *up;
+	bool has = true;
+
+	for (up = memcg; up && has; up = parent_mem_cgroup(up))
+		has = page_counter_read(&up->memory) + nr <= READ_ONCE(up->memory.max);
+	mem_cgroup_put(memcg);
+	return has;
+}
+
+static bool has_room(struct kckpt_ctx *ctx)
+{
+	unsigned long nr = pages_at_most(ctx);
+	struct kckpt_object *obj;
+
+	if (si_mem_available() < (long)nr)
+		return false;
+	kckpt_for_each_object(&ctx->objs, obj)
+		if (obj->family == KCKPT_F_mm && !memcg_has_room((struct mm_struct *)obj->ptr, nr))
+			return false;
+	return true;
+}
+
+/* ---- copies ---- */
+
+static int shadow_copy(struct kckpt_shadow *shadow, unsigned long addr, struct page *from)
+{
+	struct page *to = kckpt_should_fail() ? NULL : alloc_page(GFP_KERNEL_ACCOUNT);
+	int err;
+
+	if (!to)
+		return -ENOMEM;
+	copy_page(page_address(to), page_address(from));
+	err = xa_err(xa_store(&shadow->copies, addr >> PAGE_SHIFT, to, GFP_KERNEL_ACCOUNT));
+	if (err)
+		__free_page(to);
+	return err;
+}
+
+static int shadow_copy_batch(struct kckpt_shadow *shadow, const struct kckpt_batch *batch)
+{
+	u32 i;
+	int err = 0;
+
+	for (i = 0; i < batch->nr_data && !err; i++)
+		err = shadow_copy(shadow, batch->huge ? batch->addr[0] + i * PAGE_SIZE : batch->addr[i],
+				  kckpt_batch_page(batch, i));
+	return err;
+}
+
+/* All that @find finds of @obj; counts it in *@nr. */
+static int shadow_copy_all(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *nr,
+			   int (*find)(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr,
+				       struct kckpt_batch *batch))
+{
+	struct kckpt_batch *batch = kckpt_alloc(sizeof(*batch));
+	unsigned long addr = 0;
+	int ret;
+
+	if (!batch)
+		return -ENOMEM;
+	while ((ret = find(ctx, obj, &addr, batch)) > 0) {
+		*nr += batch->nr_data;
+		ret = *nr > MAX_COPIES ? -E2BIG : shadow_copy_batch(obj->shadow, batch);
+		kckpt_batch_put(batch);
+		kckpt_progress(ctx);
+		if (ret)
+			break;
+		cond_resched();
+	}
+	kvfree(batch);
+	return ret;
+}
+
+/* ---- address spaces ---- */
+
+/* Copies the page tables of an area, and makes the pages read-only in both. */
+static int shadow_area(struct mm_struct *mm, struct vm_area_struct *vma)
+{
+	struct vm_area_struct *copy = kckpt_should_fail() ? NULL : kcall(vm_area_dup)(vma);
+	unsigned long pgoff = vma->vm_pgoff;
+
+	if (!copy)
+		return -ENOMEM;
+	copy->vm_mm = mm;
+	copy->anon_vma = NULL;
+	/* Neither promised to anybody nor locked. */
+	kckpt_vma_flags_change(copy, 0, VM_ACCOUNT | VM_LOCKED | VM_LOCKONFAULT);
+	if (kckpt_should_fail() || kcall(insert_vm_struct)(mm, copy)) {
+		kcall(vm_area_free)(copy);
+		return -ENOMEM;
+	}
+	copy->vm_pgoff = pgoff;		/* the insertion takes it for one without pages yet */
+	kckpt_vma_start_write(vma);
+	if (kckpt_should_fail())
+		return -ENOMEM;
+	return kcall(anon_vma_fork)(copy, vma) ?: kcall(copy_page_range)(copy, vma);
+}
+
+/* Its anonymous areas; others are copied. */
+static int shadow_areas(struct kckpt_ctx *ctx, struct mm_struct *mm, struct mm_struct *from)
+{
+	struct vm_area_struct *vma;
+	int err = 0;
+	VMA_ITERATOR(it, from, 0);
+
+	for_each_vma(it, vma) {
+		if (err || !kckpt_has_private_pages(vma) || !vma_is_anonymous(vma))
+			continue;
+		err = fatal_signal_pending(current) ? -EINTR : shadow_area(mm, vma);
+		kckpt_progress(ctx);
+		cond_resched();
+	}
+	kcall(flush_tlb_mm_range)(from, 0, TLB_FLUSH_ALL, 0, true);
+	return err;
+}
+
+static int shadow_mm(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *nr)
+{
+	struct mm_struct *from = (struct mm_struct *)obj->ptr, *mm;
+	int err;
+
+	/* While obj->shadow->mm is not there, the pages of the job's own address space are found. */
+	err = shadow_copy_all(ctx, obj, nr, kckpt_batch_find_unshareable);
+	if (err)
+		return err;
+	mm = kckpt_should_fail() ? NULL : kcall(mm_alloc)();
+	if (!mm)
+		return -ENOMEM;
+#ifdef CONFIG_MEMCG
+	RCU_INIT_POINTER(mm->owner, NULL);	/* the caller, who may end before it */
+#endif
+	err = kckpt_share_lock_pair(from, mm);
+	if (!err) {
+		err = shadow_areas(ctx, mm, from);
+		kckpt_share_unlock_pair(from, mm);
+	}
+	if (err)
+		mmput(mm);
+	else
+		obj->shadow->mm = mm;
+	return err;
+}
+
+static int shadow_object(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *nr)
+{
+	const struct kckpt_family_ops *ops = kckpt_family(obj->family);
+
+	if (!ops->pages_find)
+		return 0;
+	obj->shadow = kckpt_alloc(sizeof(*obj->shadow));
+	if (!obj->shadow)
+		return -ENOMEM;
+	xa_init(&obj->shadow->copies);
+	return obj->family == KCKPT_F_mm ? shadow_mm(ctx, obj, nr) : shadow_copy_all(ctx, obj, nr, ops->pages_find);
+}
+
+static void shadow_free(struct kckpt_shadow *shadow)
+{
+	unsigned long index;
+	struct page *page;
+
+	xa_for_each(&shadow->copies, index, page) {
+		__free_page(page);
+		cond_resched();
+	}
+	xa_destroy(&shadow->copies);
+	if (shadow->mm)
+		mmput(shadow->mm);
+	kvfree(shadow);
+}
+
+void kckpt_shadow_drop(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+
+	kckpt_for_each_object(&ctx->objs, obj) {
+		if (obj->shadow)
+			shadow_free(obj->shadow);
+		obj->shadow = NULL;
+	}
+}
+
+int kckpt_shadow_make(struct kckpt_ctx *ctx, u32 *kept)
+{
+	unsigned long nr = 0;
+	struct kckpt_object *obj;
+	int err = 0;
+
+	*kept = KCKPT_KEPT;
+	if (!has_room(ctx)) {
+		*kept = KCKPT_KEPT_NO_ROOM;
+		return 0;
+	}
+	kckpt_for_each_object(&ctx->objs, obj) {
+		err = shadow_object(ctx, obj, &nr);
+		if (err)
+			break;
+	}
+	if (!err)
+		return 0;
+	kckpt_shadow_drop(ctx);
+	*kept = err == -E2BIG ? KCKPT_KEPT_TOO_MUCH : KCKPT_KEPT_NO_ROOM;
+	if (ctx->report.total)
+		return err;
+	return err == -E2BIG || err == -ENOMEM ? 0 : kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, err, "memory");
+}
+
+/* ---- reading ---- */
+
+static int copies_find(struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch)
+{
+	unsigned long index, from = (*addr & ~AT_COPIES) >> PAGE_SHIFT;
+	struct page *page;
+
+	kckpt_batch_reset(batch);
+	xa_for_each_start(&obj->shadow->copies, index, page, from) {
+		if (batch->nr_data + batch->nr_marked == KCKPT_MAX_BATCH || batch->nr_runs == KCKPT_MAX_RUNS)
+			break;
+		get_page(page);
+		/* Over a file there is something else; in a hole there is nothing. */
+		kckpt_batch_add(batch, index << PAGE_SHIFT, page, obj->family == KCKPT_F_mm);
+		from = index + 1;
+		cond_resched();
+	}
+	*addr = (*addr & AT_COPIES) | from << PAGE_SHIFT;
+	return batch->nr_runs > 0;
+}
+
+int kckpt_shadow_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch)
+{
+	int ret;
+
+	if (!obj->shadow)
+		return kckpt_family(obj->family)->pages_find(ctx, obj, addr, batch);
+	if (obj->shadow->mm && !(*addr & AT_COPIES)) {
+		ret = kckpt_batch_find(ctx, obj, addr, batch);
+		if (ret)
+			return ret;
+		*addr = AT_COPIES;
+	}
+	return copies_find(obj, addr, batch);
+}

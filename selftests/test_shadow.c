@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Dumps whose job runs on before the image has been read (KCKPT_CAPTURE_KEEP): what is in the image is the memory of the
+ * time of the capture, whatever the job has written since.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "image.h"
+#include "runner.h"
+#include "usage.h"
+
+#define PAGE 4096UL
+#define HUGE (2UL << 20)
+
+/* ---- jobs ---- */
+
+/* Pages of all kinds, written in turns: at any moment those in front have a number, and the rest the one before it. */
+#define NR_PRIVATE 600
+#define NR_SHARED 50
+#define NR_FILE 50
+#define NR_HUGE (HUGE / PAGE)
+#define NR (NR_PRIVATE + NR_SHARED + NR_FILE + NR_HUGE)
+
+static volatile uint64_t *pages[NR];
+
+static int add_pages(int at, char *from, size_t nr)
+{
+	size_t i;
+
+	for (i = 0; i < nr; i++)
+		pages[at + i] = (uint64_t *)(from + i * PAGE);
+	return at + nr;
+}
+
+static char *map_file(void)
+{
+	const char *path = format("%s.pages", test_path("file"));
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	char *map;
+
+	if (fd < 0 || ftruncate(fd, NR_FILE * PAGE))
+		return MAP_FAILED;
+	map = mmap(NULL, NR_FILE * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	close(fd);
+	return map;
+}
+
+static bool map_pages(void)
+{
+	char *private = mmap(NULL, NR_PRIVATE * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *shared = mmap(NULL, NR_SHARED * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char *room = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *huge = (char *)(((uintptr_t)room + HUGE - 1) & ~(HUGE - 1)), *file = map_file();
+	int at = 0;
+
+	if (private == MAP_FAILED || shared == MAP_FAILED || room == MAP_FAILED || file == MAP_FAILED)
+		return false;
+	madvise(private, NR_PRIVATE * PAGE, MADV_NOHUGEPAGE);
+	madvise(room, 2 * HUGE, MADV_HUGEPAGE);
+	at = add_pages(at, private, NR_PRIVATE / 2);
+	at = add_pages(at, shared, NR_SHARED);
+	at = add_pages(at, file, NR_FILE);
+	at = add_pages(at, huge, NR_HUGE);
+	at = add_pages(at, private + NR_PRIVATE / 2 * PAGE, NR_PRIVATE - NR_PRIVATE / 2);
+	return at == NR;
+}
+
+/* Ends when a page is of another time than the others. */
+static int take_turns(void)
+{
+	uint64_t turn;
+	int i;
+
+	for (turn = 1;; turn++) {
+		for (i = 0; i < (int)NR; i++) {
+			if (*pages[i] != turn - 1)
+				return job_complain(__FILE__, __LINE__, format("page %d", i));
+			*pages[i] = turn;
+		}
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+	}
+}
+
+static int writes_in_turns(void)
+{
+	JOB_SETUP(map_pages());
+	return take_turns();
+}
+
+/* The same in a child, that has everything from its parent, which waits. */
+static int child_writes_in_turns(void)
+{
+	int i;
+	pid_t pid;
+
+	JOB_SETUP(map_pages());
+	for (i = 0; i < (int)NR; i++)
+		*pages[i] = 4711;
+	pid = fork();
+	if (!pid) {
+		for (i = 0; i < (int)NR; i++)
+			*pages[i] = 0;
+		take_turns();
+		_exit(1);
+	}
+	for (;;) {
+		usleep(1000);
+		/* What is private is untouched. */
+		for (i = 0; i < NR_PRIVATE / 2; i++)
+			if (*pages[i] != 4711) {
+				kill(pid, SIGKILL);
+				return job_complain(__FILE__, __LINE__, format("page %d of the parent", i));
+			}
+	}
+}
+
+static size_t memory_len;
+
+static int has_memory(void)
+{
+	char *all = mmap(NULL, memory_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	JOB_SETUP(all != MAP_FAILED);
+	memset(all, 7, memory_len);
+	for (;;) {
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+		usleep(1000);
+	}
+}
+
+static int has_shared_memory(void)
+{
+	char *all = mmap(NULL, memory_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	JOB_SETUP(all != MAP_FAILED);
+	memset(all, 7, memory_len);
+	for (;;) {
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+		usleep(1000);
+	}
+}
+
+/* ---- sessions ---- */
+
+static int capture(int dev, uint32_t *kept)
+{
+	struct kckpt_capture request = { .flags = KCKPT_CAPTURE_KEEP };
+	int err = ioctl(dev, KCKPT_IOC_CAPTURE, &request) ? errno : 0;
+
+	*kept = request.kept;
+	return err;
+}
+
+/* Frozen, captured; the memory is kept. */
+static int start_kept(const struct job *job)
+{
+	int dev = device_open();
+	uint32_t kept;
+
+	ASSERT_EQ(0, device_freeze(dev, job->cgroup));
+	ASSERT_EQ(0, capture(dev, &kept));
+	ASSERT_EQ(KCKPT_KEPT, kept);
+	return dev;
+}
+
+static void start_running(struct job *job, job_fn *fn)
+{
+	job_start(job, fn, NULL);
+	ASSERT_TRUE(runner_runs(job));
+}
+
+static void kill_job(struct job *job)
+{
+	ASSERT_TRUE(write_file(format("%s/cgroup.kill", job->cgroup), "1") && runner_is_gone(job));
+}
+
+/* By a session that did not write it; a cgroup in which cgroup.kill was written is of no use any more on some kernels. */
+static void restore_elsewhere(struct job *job, const struct image *image)
+{
+	job->cgroup = test_new_cgroup();
+	runner_restore(job, image);
+}
+
+static void expect_the_time_of_the_capture(job_fn *fn)
+{
+	struct image image = {};
+	struct job job;
+	int i, dev;
+
+	start_running(&job, fn);
+	for (i = 0; i < 3; i++) {
+		dev = start_kept(&job);
+		ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
+		/* All of its pages are others by now. */
+		ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+		ASSERT_EQ(0, device_read(dev, &image));
+		close(dev);
+		ASSERT_TRUE(runner_runs(&job));
+		kill_job(&job);
+		restore_elsewhere(&job, &image);
+		/* Another turn: it has looked at each page. */
+		ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+	}
+}
+
+TEST_LIMIT(shadow_is_of_the_time_of_the_capture, 300)
+{
+	expect_the_time_of_the_capture(writes_in_turns);
+}
+
+TEST_LIMIT(shadow_of_a_tree, 300)
+{
+	runner_with_children = true;
+	expect_the_time_of_the_capture(child_writes_in_turns);
+}
+
+static uint64_t pages_of(int dev)
+{
+	struct kckpt_stats stats = {};
+
+	ASSERT_TRUE(!ioctl(dev, KCKPT_IOC_STATS, &stats));
+	return stats.pages;
+}
+
+/* Kept or not, there are as many pages. */
+TEST(shadow_has_what_the_job_has)
+{
+	struct image image = {};
+	uint64_t kept;
+	struct job job;
+	int dev;
+
+	memory_len = 1 << 20;
+	start_running(&job, has_memory);
+	ASSERT_TRUE(write_file(format("%s/cgroup.freeze", job.cgroup), "1"));
+	dev = start_kept(&job);
+	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW) ?: device_read(dev, &image));
+	kept = pages_of(dev);
+	close(dev);
+	/* It was frozen before, and still is. */
+	ASSERT_TRUE(cgroup_is_frozen(job.cgroup));
+	dev = device_open();
+	ASSERT_EQ(0, device_freeze(dev, job.cgroup) ?: device_capture(dev) ?: device_read(dev, &image));
+	EXPECT_TRUE(kept > (memory_len >> 12) && kept == pages_of(dev));
+	close(dev);
+	ASSERT_TRUE(write_file(format("%s/cgroup.freeze", job.cgroup), "0") && runner_runs(&job));
+}
+
+TEST(shadow_can_be_read_before_the_thaw)
+{
+	struct image image = {};
+	struct job job;
+	int dev;
+
+	start_running(&job, writes_in_turns);
+	dev = start_kept(&job);
+	ASSERT_EQ(0, device_read(dev, &image));
+	EXPECT_TRUE(cgroup_is_frozen(job.cgroup));
+	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_KILL));
+	close(dev);
+	ASSERT_TRUE(runner_is_gone(&job));
+	runner_restore(&job, &image);
+}
+
+/* The job is not ours any more. */
+TEST(shadow_session_without_its_job)
+{
+	const unsigned long too_late[] = { KCKPT_IOC_THAW, KCKPT_IOC_KILL, KCKPT_IOC_RELEASE_FROZEN };
+	struct image image = {};
+	struct job job;
+	size_t i;
+	int dev;
+
+	start_running(&job, writes_in_turns);
+	dev = start_kept(&job);
+	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
+	EXPECT_EQ(KCKPT_CAPTURED, device_state(dev));
+	for (i = 0; i < sizeof(too_late) / sizeof(too_late[0]); i++) {
+		EXPECT_EQ(EINVAL, device_do(dev, too_late[i]));
+		EXPECT_TRUE(runner_runs(&job));
+	}
+	/* Others may have it, kill it, remove it. */
+	ASSERT_EQ(0, device_dump(job.cgroup, &image, KCKPT_IOC_KILL));
+	ASSERT_TRUE(runner_is_gone(&job) && !rmdir(job.cgroup));
+	ASSERT_EQ(0, device_read(dev, &image));
+	EXPECT_EQ(KCKPT_SAVED, device_state(dev));
+	close(dev);
+	restore_elsewhere(&job, &image);
+}
+
+/* What we held of it would be an end that is never closed. */
+static int ends_its_pipe(void)
+{
+	int ends[2];
+
+	JOB_SETUP(!pipe(ends) && !fcntl(ends[0], F_SETFL, O_NONBLOCK));
+	__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+	while (job_notes()[1] != 1)
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+	close(ends[1]);
+	job_notes()[2] = read(ends[0], ends, 1) == 0 ? 1 : 2;
+	for (;;)
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+}
+
+TEST(shadow_holds_nothing_of_the_job)
+{
+	struct job job;
+	int dev;
+
+	start_running(&job, ends_its_pipe);
+	dev = start_kept(&job);
+	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
+	job_notes()[1] = 1;
+	ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+	EXPECT_EQ(1, job_notes()[2]);
+	close(dev);
+}
+
+TEST(shadow_goes_with_its_session)
+{
+	struct usage before = {}, after;
+	struct image image = {};
+	struct job job;
+	char part[4096];
+	int i, dev;
+
+	memory_len = 8 << 20;
+	start_running(&job, has_memory);
+	for (i = 0; i < 25; i++) {
+		if (i == 5)
+			before = usage_now();
+		dev = start_kept(&job);
+		if (i % 3)
+			ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
+		if (i % 5 == 1)
+			ASSERT_EQ(sizeof(part), read(dev, part, sizeof(part)));
+		if (i % 5 == 2)
+			ASSERT_EQ(0, device_read(dev, &image));
+		close(dev);
+		ASSERT_TRUE(runner_runs(&job));
+	}
+	after = usage_now();
+	usage_expect_no_growth(&before, &after, 20);
+}
+
+/* ---- where it cannot be kept the job stands still, and the dump is as good ---- */
+
+static void expect_not_kept(uint32_t why, struct job *job)
+{
+	struct image image = {};
+	int dev = device_open();
+	uint32_t kept;
+
+	ASSERT_EQ(0, device_freeze(dev, job->cgroup));
+	ASSERT_EQ(0, capture(dev, &kept));
+	EXPECT_EQ(why, kept);
+	ASSERT_EQ(0, device_read(dev, &image));
+	EXPECT_TRUE(cgroup_is_frozen(job->cgroup));
+	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_KILL));
+	close(dev);
+	ASSERT_TRUE(runner_is_gone(job));
+	write_file(format("%s/memory.max", job->cgroup), "max");
+	runner_restore(job, &image);
+}
+
+TEST(shadow_needs_room_in_the_cgroup)
+{
+	struct job job;
+
+	memory_len = 32 << 20;
+	start_running(&job, has_memory);
+	if (!write_file(format("%s/memory.max", job.cgroup), format("%zu", memory_len * 3 / 2)))
+		test_skip("no memory controller");
+	expect_not_kept(KCKPT_KEPT_NO_ROOM, &job);
+}
+
+TEST(shadow_copies_no_more_than_it_may)
+{
+	struct job job;
+
+	memory_len = 65 << 20;
+	start_running(&job, has_shared_memory);
+	expect_not_kept(KCKPT_KEPT_TOO_MUCH, &job);
+}
+
+/* ---- the pause ---- */
+
+static uint64_t pause_of(const struct job *job, uint32_t flags)
+{
+	struct kckpt_capture request = { .flags = flags };
+	struct kckpt_stats stats = {};
+	struct image image = {};
+	int dev = device_open();
+
+	ASSERT_EQ(0, device_freeze(dev, job->cgroup));
+	ASSERT_TRUE(!ioctl(dev, KCKPT_IOC_CAPTURE, &request));
+	if (request.kept == KCKPT_KEPT)
+		ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
+	ASSERT_EQ(0, device_read(dev, &image));
+	if (request.kept != KCKPT_KEPT)
+		ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
+	ASSERT_TRUE(!ioctl(dev, KCKPT_IOC_STATS, &stats));
+	close(dev);
+	free(image.data);
+	return stats.pause_ns;
+}
+
+TEST(shadow_makes_the_pause_short)
+{
+	uint64_t kept = ~0ull, read = ~0ull, ns;
+	struct job job;
+	int i;
+
+	memory_len = 64 << 20;
+	start_running(&job, has_memory);
+	for (i = 0; i < 3; i++) {
+		ns = pause_of(&job, KCKPT_CAPTURE_KEEP);
+		kept = ns < kept ? ns : kept;
+		ns = pause_of(&job, 0);
+		read = ns < read ? ns : read;
+	}
+	test_say("64 MiB: %.1f ms with the memory kept, %.1f ms without", kept / 1e6, read / 1e6);
+	EXPECT_TRUE(kept * 4 < read);
+}
