@@ -199,7 +199,7 @@ struct kckpt_capture {
 enum kckpt_kept {
 	KCKPT_KEPT_NOT,		/* not asked for */
 	KCKPT_KEPT,
-	KCKPT_KEPT_NO_ROOM,	/* not all that the job may write to could be copied: its memory limit, or the machine's */
+	KCKPT_KEPT_NO_ROOM,	/* no room for all that the job may write to: in its cgroup, or the machine */
 	KCKPT_KEPT_TOO_MUCH,	/* too much of what can only be copied while the job stands still: shared memory */
 };
 
