@@ -84,7 +84,9 @@ build/selftests/%: selftests/%.c $(TEST_LIB) $(wildcard include/kckpt/*) | deps
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -o $@ $< $(filter %.c,$(TEST_LIB)) $(TEST_LDLIBS)
 
-build/selftests/load: selftests/bench/load.c | deps
+BENCH_PROGRAMS := build/selftests/load build/selftests/limits
+
+$(BENCH_PROGRAMS): build/selftests/%: selftests/bench/%.c | deps
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -o $@ $<
 
@@ -145,12 +147,12 @@ demo: module-$(KERNEL) userspace ## dump, kill and restore three programs, besid
 
 # With another CRIU: make bench CRIU=/path/of/criu. TIERS='small': not all.
 .PHONY: bench
-bench: module-$(KERNEL) userspace build/selftests/load ## measure dump and restore of jobs of many sizes, beside CRIU
+bench: module-$(KERNEL) userspace $(BENCH_PROGRAMS) ## measure dump and restore of jobs of many sizes, beside CRIU
 	@selftests/vm/need-packages --optional $(DEMO_PACKAGES)
 	@mkdir -p $(RESULTS)
-	@selftests/vm/vm --kernel $(KERNEL) --mem 3G --timeout 1800 --module $(MODULE) --env KCKPT=$(TOOL) \
+	@selftests/vm/vm --kernel $(KERNEL) --mem 6G --timeout 3000 --module $(MODULE) --env KCKPT=$(TOOL) \
 		$(if $(CRIU),--env CRIU=$(CRIU)) --share $(CURDIR)/$(RESULTS) -- $(CURDIR)/selftests/bench/bench \
-		--load $(CURDIR)/build/selftests/load --json /share/bench-$(KERNEL).json $(TIERS)
+		--load $(CURDIR)/build/selftests/load --limits $(CURDIR)/build/selftests/limits --json /share/bench-$(KERNEL).json $(TIERS)
 
 .PHONY: lint
 lint: ## coding style, spelling, and the rules that only grep can see

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * load processes|threads N READY - a job of N small processes, or threads, besides the first.
+ * load memory|huge N READY - one with N MiB of memory, in small or huge pages, and a thread that looks at the clock.
  *
- * Makes the file READY when all of them are there. On SIGUSR1 each looks whether what it has is what it had; when all
- * have, READY is made anew. Ends with 1 if something is wrong.
+ * Makes the file READY when all of it is there. On SIGUSR1 each looks whether what it has is what it had; when all have,
+ * READY is made anew. In it is, for the second kind, for how long the thread did not run at most, in ns, since the last
+ * time. Ends with 1 if something is wrong.
  */
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #define OWN (16 << 10)		/* memory that each writes to, bytes */
@@ -63,13 +67,91 @@ static void wait_for_answers(int nr)
 	*answers = 0;
 }
 
-static void tell(const char *path)
+static void tell(const char *path, uint64_t ns)
 {
 	int fd = open(path, O_CREAT | O_WRONLY, 0600);
 
-	if (fd < 0 || close(fd))
+	if (fd < 0 || dprintf(fd, "%llu\n", (unsigned long long)ns) < 0 || close(fd))
 		exit(1);
 }
+
+/* ---- memory ---- */
+
+#define HUGE (2UL << 20)
+#define WORDS_PER_PAGE 512
+
+static volatile uint64_t longest;	/* ns */
+
+static uint64_t clock_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static void *look_at_the_clock(void *arg)
+{
+	uint64_t last = clock_ns(), this;
+
+	for (;;) {
+		this = clock_ns();
+		if (this - last > longest)
+			longest = this - last;
+		last = this;
+	}
+	return arg;
+}
+
+/* Each word of it says where it is. */
+static uint64_t *make_memory(size_t len, bool huge)
+{
+	char *room = mmap(NULL, len + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t *at = (uint64_t *)(((uintptr_t)room + HUGE - 1) & ~(HUGE - 1));
+	size_t i;
+
+	if (room == MAP_FAILED || madvise(room, len + HUGE, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
+		return NULL;
+	for (i = 0; i < len / sizeof(*at); i++)
+		at[i] = i * 0x9e3779b97f4a7c15;
+	return at;
+}
+
+/* A word of each page, another one each. */
+static bool is_as_it_was(const uint64_t *at, size_t len)
+{
+	size_t page, i;
+
+	for (page = 0; page < len / sizeof(*at) / WORDS_PER_PAGE; page++) {
+		i = page * WORDS_PER_PAGE + page % WORDS_PER_PAGE;
+		if (at[i] != i * 0x9e3779b97f4a7c15)
+			return false;
+	}
+	return true;
+}
+
+static int have_memory(size_t len, bool huge, const char *ready)
+{
+	uint64_t *memory = make_memory(len, huge);
+	pthread_t thread;
+	sigset_t set;
+	int signo;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	if (!memory || pthread_create(&thread, NULL, look_at_the_clock, NULL))
+		return 1;
+	do {
+		if (!is_as_it_was(memory, len))
+			return 1;
+		tell(ready, longest);
+		longest = 0;
+	} while (!sigwait(&set, &signo));
+	return 1;
+}
+
+/* ---- processes and threads ---- */
 
 union member {
 	pid_t pid;
@@ -103,6 +185,8 @@ int main(int argc, char **argv)
 	union member *members = calloc(nr + 1, sizeof(*members));
 	sigset_t set;
 
+	if (nr > 0 && (!strcmp(argv[1], "memory") || !strcmp(argv[1], "huge")))
+		return have_memory((size_t)nr << 20, !strcmp(argv[1], "huge"), argv[3]);
 	answers = mmap(NULL, sizeof(*answers), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (nr <= 0 || !members || answers == MAP_FAILED)
 		return 2;
@@ -115,7 +199,7 @@ int main(int argc, char **argv)
 		(threads ? make_thread : make_process)(i + 1, &members[i]);
 	do {
 		wait_for_answers(nr);
-		tell(argv[3]);
+		tell(argv[3], 0);
 		if (sigwait(&set, &signo))
 			return 1;
 		for (i = 0; i < nr; i++)
