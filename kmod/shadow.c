@@ -31,15 +31,18 @@
 
 /* ---- is there room? ---- */
 
-/* Every page that the job may have to copy. */
+/* Every page that the job may have to copy; one that is swapped out comes back first. */
 static unsigned long pages_at_most(struct kckpt_ctx *ctx)
 {
 	struct kckpt_object *obj;
 	unsigned long nr = SLACK;
+	struct mm_struct *mm;
 
-	kckpt_for_each_object(&ctx->objs, obj)
+	kckpt_for_each_object(&ctx->objs, obj) {
+		mm = (struct mm_struct *)obj->ptr;
 		if (obj->family == KCKPT_F_mm)
-			nr += get_mm_counter((struct mm_struct *)obj->ptr, MM_ANONPAGES);
+			nr += get_mm_counter(mm, MM_ANONPAGES) + get_mm_counter(mm, MM_SWAPENTS);
+	}
 	return nr;
 }
 

@@ -123,9 +123,9 @@ static int child_writes_in_turns(void)
 
 static size_t memory_len;
 
-static int has_memory(void)
+static int has_memory_of(int kind)
 {
-	char *all = mmap(NULL, memory_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *all = mmap(NULL, memory_len, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS, -1, 0);
 
 	JOB_SETUP(all != MAP_FAILED);
 	memset(all, 7, memory_len);
@@ -135,16 +135,14 @@ static int has_memory(void)
 	}
 }
 
+static int has_memory(void)
+{
+	return has_memory_of(MAP_PRIVATE);
+}
+
 static int has_shared_memory(void)
 {
-	char *all = mmap(NULL, memory_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	JOB_SETUP(all != MAP_FAILED);
-	memset(all, 7, memory_len);
-	for (;;) {
-		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
-		usleep(1000);
-	}
+	return has_memory_of(MAP_SHARED);
 }
 
 /* ---- sessions ---- */
