@@ -192,11 +192,8 @@ static int dump_kept(void)
 
 	if (dev < 0)
 		return errno;
-	err = device_freeze(dev, job.cgroup) ?: ioctl(dev, KCKPT_IOC_CAPTURE, &request) ? errno : 0;
-	if (!err && request.kept == KCKPT_KEPT)
-		err = device_do(dev, KCKPT_IOC_THAW) ?: device_read(dev, &image);
-	else if (!err)
-		err = device_read(dev, &image) ?: device_do(dev, KCKPT_IOC_THAW);
+	err = device_freeze(dev, job.cgroup) ?: device_capture_with(dev, &request) ?:
+	      device_read_and_thaw(dev, &request, &image);
 	close(dev);
 	return err;
 }

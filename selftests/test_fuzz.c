@@ -406,7 +406,8 @@ static void odd_capture(int dev)
 {
 	struct kckpt_inherit inherit[2] = { { .fd = below(10), .name = "x" }, { .fd = below(10), .name = "y" } };
 	struct kckpt_external external = { .kind = below(7), .ino = below(100), .name = "z" };
-	struct kckpt_capture request = { .flags = KCKPT_CAPTURE_FILES | below(2), .nr_inherit = below(4) ? 0 : below(3),
+	struct kckpt_capture request = { .flags = KCKPT_CAPTURE_FILES | below(2) | below(2) * KCKPT_CAPTURE_KEEP,
+					 .nr_inherit = below(4) ? 0 : below(3),
 					 .inherit = (uintptr_t)odd_pointer(inherit), .nr_external = !below(8),
 					 .external = (uintptr_t)odd_pointer(&external) };
 

@@ -150,7 +150,7 @@ static int has_shared_memory(void)
 static int capture(int dev, uint32_t *kept)
 {
 	struct kckpt_capture request = { .flags = KCKPT_CAPTURE_KEEP };
-	int err = ioctl(dev, KCKPT_IOC_CAPTURE, &request) ? errno : 0;
+	int err = device_capture_with(dev, &request);
 
 	*kept = request.kept;
 	return err;
@@ -398,13 +398,8 @@ static uint64_t pause_of(const struct job *job, uint32_t flags)
 	struct image image = {};
 	int dev = device_open();
 
-	ASSERT_EQ(0, device_freeze(dev, job->cgroup));
-	ASSERT_TRUE(!ioctl(dev, KCKPT_IOC_CAPTURE, &request));
-	if (request.kept == KCKPT_KEPT)
-		ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
-	ASSERT_EQ(0, device_read(dev, &image));
-	if (request.kept != KCKPT_KEPT)
-		ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
+	ASSERT_EQ(0, device_freeze(dev, job->cgroup) ?: device_capture_with(dev, &request) ?:
+		     device_read_and_thaw(dev, &request, &image));
 	ASSERT_TRUE(!ioctl(dev, KCKPT_IOC_STATS, &stats));
 	close(dev);
 	free(image.data);

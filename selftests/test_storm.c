@@ -201,11 +201,9 @@ static bool is_transient(uint32_t code)
 	       code == KCKPT_E_JOB_MOVED;
 }
 
-/* 0, or the code of an error that goes away; any other fails the test. */
-static uint32_t dump(const char *cgroup, struct image *image, unsigned long end)
+/* 0, or the code of an error that goes away; any other fails the test. Closes @dev. */
+static uint32_t transient(int dev, int err)
 {
-	int dev = device_open();
-	int err = device_freeze(dev, cgroup) ?: device_capture(dev) ?: device_read(dev, image) ?: device_do(dev, end);
 	uint32_t code = device_first_code(dev);
 
 	if (err && !is_transient(code)) {
@@ -216,7 +214,24 @@ static uint32_t dump(const char *cgroup, struct image *image, unsigned long end)
 	return err ? code : 0;
 }
 
-TEST_LIMIT(storm_dumped_and_left_running, 1200)
+static uint32_t dump(const char *cgroup, struct image *image, unsigned long end)
+{
+	int dev = device_open();
+
+	return transient(dev, device_freeze(dev, cgroup) ?: device_capture(dev) ?: device_read(dev, image) ?:
+			      device_do(dev, end));
+}
+
+static uint32_t dump_and_thaw(const char *cgroup, struct image *image, uint32_t flags)
+{
+	struct kckpt_capture request = { .flags = flags | KCKPT_CAPTURE_FILES };
+	int dev = device_open();
+
+	return transient(dev, device_freeze(dev, cgroup) ?: device_capture_with(dev, &request) ?:
+			      device_read_and_thaw(dev, &request, image));
+}
+
+static void leave_running(uint32_t flags)
 {
 	int i, nr = test_is_long() ? 2000 : 60, refused = 0;
 	struct image image = {};
@@ -224,12 +239,23 @@ TEST_LIMIT(storm_dumped_and_left_running, 1200)
 
 	start(&job);
 	for (i = 0; i < nr; i++) {
-		refused += !!dump(job.cgroup, &image, KCKPT_IOC_THAW);
+		refused += !!dump_and_thaw(job.cgroup, &image, flags);
 		if (!EXPECT_TRUE(goes_on(&job)))
 			break;
 	}
 	test_say("%d dumps, %d of them refused for a moment", i, refused);
 	EXPECT_TRUE(refused * 2 < nr);
+}
+
+TEST_LIMIT(storm_dumped_and_left_running, 1200)
+{
+	leave_running(0);
+}
+
+/* While its memory is read it does all of that. */
+TEST_LIMIT(storm_dumped_while_it_runs, 1200)
+{
+	leave_running(KCKPT_CAPTURE_KEEP);
 }
 
 static void reap(void)

@@ -44,11 +44,14 @@ int device_freeze(int dev, const char *cgroup)
 	return device_freeze_with(dev, &(struct kckpt_freeze){}, cgroup);
 }
 
+int device_capture_with(int dev, struct kckpt_capture *request)
+{
+	return result(ioctl(dev, KCKPT_IOC_CAPTURE, request));
+}
+
 int device_capture(int dev)
 {
-	struct kckpt_capture request = { .flags = KCKPT_CAPTURE_FILES };
-
-	return result(ioctl(dev, KCKPT_IOC_CAPTURE, &request));
+	return device_capture_with(dev, &(struct kckpt_capture){ .flags = KCKPT_CAPTURE_FILES });
 }
 
 int device_read(int dev, struct image *image)
@@ -71,6 +74,13 @@ int device_read(int dev, struct image *image)
 int device_do(int dev, unsigned long request)
 {
 	return result(ioctl(dev, request));
+}
+
+int device_read_and_thaw(int dev, const struct kckpt_capture *captured, struct image *image)
+{
+	if (captured->kept == KCKPT_KEPT)
+		return device_do(dev, KCKPT_IOC_THAW) ?: device_read(dev, image);
+	return device_read(dev, image) ?: device_do(dev, KCKPT_IOC_THAW);
 }
 
 int device_dump(const char *cgroup, struct image *image, unsigned long end)

@@ -17,8 +17,12 @@ int device_open(void);			/* its descriptor; ends the test if there is none */
 int device_freeze(int dev, const char *cgroup);
 int device_freeze_with(int dev, struct kckpt_freeze *request, const char *cgroup);
 int device_capture(int dev);
+int device_capture_with(int dev, struct kckpt_capture *request);
 int device_read(int dev, struct image *image);		/* to its end */
 int device_do(int dev, unsigned long request);		/* those without an argument */
+
+/* Reads the image and lets the job run on: before that if its memory is kept. */
+int device_read_and_thaw(int dev, const struct kckpt_capture *captured, struct image *image);
 
 /* The whole dump in a session of its own; the job is killed or runs on. */
 int device_dump(const char *cgroup, struct image *image, unsigned long end);
