@@ -73,13 +73,18 @@ TEST_LIMIT(tool_killed_during_a_dump, 600)
 	}
 }
 
-/* Either all is there and runs, or nothing. */
+/* Either all is there and runs, or nothing; a tool that is killed may leave its pidfile. */
 static bool there_or_gone(struct job *job, const char *pidfile)
 {
-	if (!access(pidfile, F_OK) && runner_runs(job)) {
-		kill(job->pid, SIGKILL);
-		unlink(pidfile);
-	}
+	uint64_t before = __atomic_load_n(job_notes(), __ATOMIC_SEQ_CST);
+	double end = now() + 20;
+
+	for (; !cgroup_is_empty(job->cgroup) && now() < end; usleep(1000))
+		if (__atomic_load_n(job_notes(), __ATOMIC_SEQ_CST) > before + 1) {
+			if (access(pidfile, F_OK))
+				return false;
+			kill(job->pid, SIGKILL);
+		}
 	unlink(pidfile);
 	return runner_is_gone(job);
 }
