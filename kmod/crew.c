@@ -367,19 +367,24 @@ static bool crew_doomed(struct kckpt_session *session)
 	return doomed;
 }
 
-/* All at the end of the stage, or @obj made, or the reason why not. @timeout_ms: 0 leaves that to the watchdog. */
+/*
+ * All at the end of the stage, or @obj made, or the reason why not. @timeout_ms: without any progress; 0 leaves that to
+ * the watchdog.
+ */
 static int crew_wait(struct kckpt_session *session, struct kckpt_object *obj, u32 timeout_ms)
 {
-	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
+	unsigned long timeout = msecs_to_jiffies(timeout_ms);
 	struct kckpt_crew *crew = &session->crew;
 	long left;
 
+	kckpt_progress(&session->ctx);
 	WRITE_ONCE(crew->awaited, obj);
 	smp_mb();	/* pairs with kckpt_crew_made() */
 	do {
 		left = kckpt_should_fail() ? -EINTR :
 		       wait_event_killable_timeout(crew->arrivals, crew_arrived(crew, obj), HZ / 10);
-	} while (!left && !crew_doomed(session) && !(timeout_ms && time_after(jiffies, end)));
+	} while (!left && !crew_doomed(session) &&
+		 !(timeout && time_after(jiffies, READ_ONCE(session->ctx.progress) + timeout)));
 
 	if (left < 0)
 		return kckpt_fail(&session->ctx, NULL, KCKPT_E_INTERRUPTED, 0, "restore");
@@ -473,8 +478,9 @@ static bool crew_all_ended(struct kckpt_session *session)
 	return true;
 }
 
-static int crew_freeze(struct kckpt_session *session, unsigned long end)
+static int crew_freeze(struct kckpt_session *session, u32 timeout_ms)
 {
+	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
 	struct kckpt_freezer *freezer = &session->freezer;
 	struct kckpt_crew *crew = &session->crew;
 
@@ -496,7 +502,6 @@ static int crew_freeze(struct kckpt_session *session, unsigned long end)
 
 int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 {
-	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
 	struct kckpt_crew *crew = &session->crew;
 	struct kckpt_object *obj;
 	int err;
@@ -527,7 +532,7 @@ int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 	if (!crew_set_stage(crew, KCKPT_STAGE_GO))
 		return crew_why_dead(session);
 	/* Somebody who was moved out of the cgroup meanwhile is not in the freezer. */
-	err = crew_freeze(session, end) ?: crew_check_place(session);
+	err = crew_freeze(session, timeout_ms) ?: crew_check_place(session);
 	if (err)
 		return err;
 	kckpt_for_each_object(&session->ctx.objs, obj)

@@ -780,8 +780,12 @@ int kckpt_mm_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		return err;
 	kckpt_for_each_rec(rec, obj, KCKPT_K_vma) {
 		err = vma_rec(ctx, obj, rec, &vma) ?: mm_protect(ctx, obj, &vma) ?: mm_advise(ctx, obj, &vma);
+		if (!err && fatal_signal_pending(current))
+			err = -EINTR;
 		if (err)
 			return err;
+		kckpt_progress(ctx);
+		cond_resched();
 	}
 	kckpt_mm_assign(current->mm, KCKPT_MMF_DISABLE_THP, mm.mm_flags & KCKPT_MM_THP_DISABLED);
 	mm_set_core_filter(mm.core_filter);

@@ -473,6 +473,7 @@ static int holds_init(void)		{ return holds("/proc/1/status", O_RDONLY); }
 static int holds_folder_of_init(void)	{ return holds("/proc/1", O_PATH); }
 static int holds_fdinfo(void)		{ return holds("/proc/self/fdinfo/0", O_RDONLY); }
 static int holds_trigger(void)		{ return holds("/proc/sysrq-trigger", O_WRONLY); }
+static int holds_affinity(void)		{ return holds("/proc/irq/default_smp_affinity", O_RDWR); }
 static int holds_sysfs(void)		{ return holds("/sys/kernel/profiling", O_RDWR); }
 static int holds_other(void)		{ return holds(test_path("proc/1/stat"), O_RDONLY); }
 static int holds_mounted(void)		{ return holds(test_path("proc/version"), O_RDONLY); }
@@ -490,7 +491,9 @@ TEST(procfs_of_one_descriptor_is_refused)
 
 TEST(procfs_for_writing_is_refused)
 {
-	EXPECT_REFUSED(KCKPT_E_FILE_KIND, holds_trigger);
+	EXPECT_REFUSED(KCKPT_E_FILE_KIND, holds_affinity);
+	if (!access("/proc/sysrq-trigger", W_OK))
+		EXPECT_REFUSED(KCKPT_E_FILE_KIND, holds_trigger);
 	if (!access("/sys/kernel/profiling", W_OK))
 		EXPECT_REFUSED(KCKPT_E_FILE_KIND, holds_sysfs);
 }
