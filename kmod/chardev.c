@@ -81,10 +81,23 @@ static void session_unlock(struct kckpt_session *session)
 	kckpt_session_wake(session);
 }
 
+/*
+ * splice() reads into pages while it holds the lock of a pipe. Whoever has the session may want that pipe, when it
+ * describes or drops one: so this does not wait.
+ */
+static int session_lock_for_pages(struct file *file)
+{
+	struct kckpt_session *session = file->private_data;
+
+	if (!chardev_permitted(file))
+		return -EPERM;
+	return mutex_trylock(&session->lock) ? 0 : -EBUSY;
+}
+
 static ssize_t chardev_read(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct kckpt_session *session = iocb->ki_filp->private_data;
-	ssize_t n = session_lock(iocb->ki_filp);
+	ssize_t n = user_backed_iter(to) ? session_lock(iocb->ki_filp) : session_lock_for_pages(iocb->ki_filp);
 
 	if (n)
 		return n;

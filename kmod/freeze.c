@@ -330,5 +330,7 @@ void kckpt_freezer_give(struct kckpt_freezer *freezer)
 
 u64 kckpt_freezer_pause_ns(const struct kckpt_freezer *freezer)
 {
-	return freezer->since ? ktime_to_ns(ktime_sub(ktime_get(), freezer->since)) : freezer->pause_ns;
+	ktime_t since = READ_ONCE(freezer->since);	/* the watchdog may look while it ends */
+
+	return since ? ktime_to_ns(ktime_sub(ktime_get(), since)) : freezer->pause_ns;
 }

@@ -20,13 +20,24 @@
 #define DEFAULT_STALL_MS	60000
 #define KILL_MS			10000
 
+/* What a dump still had to read: a page that we hold would be copied when the job writes to it. */
+static void session_drop_memory(struct kckpt_session *session)
+{
+	kckpt_share_end(session->ctx.share);
+	session->ctx.share = NULL;
+	if (session->save)
+		kckpt_batch_put(&session->save->batch);
+	if (!session->load)
+		kckpt_shadow_drop(&session->ctx);
+}
+
 /* ---- the watchdog ---- */
 
 static u32 watchdog_verdict(struct kckpt_session *session)
 {
-	unsigned long now = jiffies;
+	unsigned long now = jiffies, pause = READ_ONCE(session->pause);
 
-	if (session->pause && kckpt_freezer_pause_ns(&session->freezer) > jiffies_to_nsecs(session->pause))
+	if (pause && kckpt_freezer_pause_ns(&session->freezer) > jiffies_to_nsecs(pause))
 		return KCKPT_E_PAUSE_BOUND;
 	if (session->stall && time_after(now, READ_ONCE(session->ctx.progress) + session->stall))
 		return KCKPT_E_WATCHDOG;
@@ -40,7 +51,7 @@ static void session_watchdog(struct work_struct *work)
 	u32 code = watchdog_verdict(session);
 
 	if (!code) {
-		schedule_delayed_work(&session->watchdog, session->pause ? HZ / 50 : HZ);
+		schedule_delayed_work(&session->watchdog, READ_ONCE(session->pause) ? HZ / 50 : HZ);
 		return;
 	}
 	WRITE_ONCE(session->expired, kckpt_fail(&session->ctx, NULL, code, 0, ""));
@@ -48,6 +59,11 @@ static void session_watchdog(struct work_struct *work)
 	kckpt_freezer_expire(&session->freezer);
 	kckpt_event_expired(session);
 	kckpt_event_thawed(session);
+	/* Else who has the session drops it, on finding it expired. */
+	if (mutex_trylock(&session->lock)) {
+		session_drop_memory(session);
+		mutex_unlock(&session->lock);
+	}
 	kckpt_session_wake(session);
 }
 
@@ -159,8 +175,10 @@ static void session_release_job(struct kckpt_session *session)
 	kckpt_freezer_drop(&session->freezer);
 	kckpt_event_thawed(session);
 	session->ctx.cgrp = NULL;
-	if (!session->load)
-		kckpt_objtab_let_go(&session->ctx.objs);
+	if (session->load)
+		return;
+	drop_inherit(&session->ctx);
+	kckpt_objtab_let_go(&session->ctx.objs);
 }
 
 /* What is held goes now; what restored tasks still need goes with the last of them. */
@@ -169,14 +187,8 @@ static void session_rollback(struct kckpt_session *session)
 	watchdog_stop(session);
 	if (session->load && session->state != KCKPT_DONE)
 		kckpt_crew_kill(session);
-	/* A page that we hold would be copied when the job writes to it. */
-	kckpt_share_end(session->ctx.share);
-	session->ctx.share = NULL;
-	if (session->save)
-		kckpt_batch_put(&session->save->batch);
 	session_release_job(session);
-	if (!session->load)
-		kckpt_shadow_drop(&session->ctx);
+	session_drop_memory(session);
 }
 
 void kckpt_session_release(struct kckpt_session *session)
@@ -329,7 +341,7 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 
 	const u32 known = KCKPT_CAPTURE_CHECK | KCKPT_CAPTURE_FILES | KCKPT_CAPTURE_KEEP;
 
-	if (req->flags & ~known || req->kept || req->reserved2)
+	if (req->flags & ~known || req->reserved2)
 		return -EINVAL;
 	err = session_begin(session, BIT(KCKPT_FROZEN)) ?: copy_inherit(ctx, req->inherit, req->nr_inherit) ?:
 	      kckpt_outside_copy(ctx, req->external, req->nr_external);
@@ -358,6 +370,15 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 	if (forget)
 		session_failed(session, forget);
 	return err ?: forget;
+}
+
+/* Nothing is left to be read; and if the job runs already, nothing to be watched. */
+static void session_saved(struct kckpt_session *session)
+{
+	if (session->ctx.cgrp)
+		session_drop_memory(session);
+	else
+		session_rollback(session);
 }
 
 ssize_t kckpt_session_read(struct kckpt_session *session, struct iov_iter *to)
@@ -390,6 +411,7 @@ ssize_t kckpt_session_read(struct kckpt_session *session, struct iov_iter *to)
 	if (session->save->phase == KCKPT_SAVE_DONE) {
 		session->state = KCKPT_SAVED;
 		kckpt_event_saved(session);
+		session_saved(session);
 	}
 	return n;
 }

@@ -31,57 +31,73 @@
 
 /* ---- is there room? ---- */
 
-/* Every page that the job may have to copy; one that is swapped out comes back first. */
-static unsigned long pages_at_most(struct kckpt_ctx *ctx)
+/* What the job may have to copy, in pages. */
+struct need {
+	unsigned long mapped;	/* by all of its address spaces, each for itself */
+	unsigned long swapped;	/* comes back for us, and is copied then */
+};
+
+static struct need need_of(struct kckpt_ctx *ctx)
 {
 	struct kckpt_object *obj;
-	unsigned long nr = SLACK;
+	struct need need = {};
 	struct mm_struct *mm;
 
 	kckpt_for_each_object(&ctx->objs, obj) {
 		mm = (struct mm_struct *)obj->ptr;
-		if (obj->family == KCKPT_F_mm)
-			nr += get_mm_counter(mm, MM_ANONPAGES) + get_mm_counter(mm, MM_SWAPENTS);
+		if (obj->family != KCKPT_F_mm)
+			continue;
+		need.mapped += get_mm_counter(mm, MM_ANONPAGES);
+		need.swapped += 2 * get_mm_counter(mm, MM_SWAPENTS);
 	}
-	return nr;
+	return need;
 }
 
-/* Of the memory cgroup of @mm and those above it. */
-static bool memcg_has_room(struct mm_struct *mm, unsigned long nr)
+/*
+ * In the memory cgroup of @mm and those above it. Processes that share pages have no more of them than there are, so
+ * the highest one, which has the whole job, tells what *@most is in all.
+ */
+static bool memcg_has_room(struct mm_struct *mm, const struct need *need, unsigned long *most)
 {
 	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(mm), *up;
+	unsigned long usage, limit;
 	bool has = true;
 
-	for (up = memcg; up && has; up = parent_mem_cgroup(up))
-		has = page_counter_read(&up->memory) + nr <= READ_ONCE(up->memory.max);
+	for (up = memcg; up && parent_mem_cgroup(up) && has; up = parent_mem_cgroup(up)) {
+		usage = page_counter_read(&up->memory);
+		limit = min(READ_ONCE(up->memory.max), READ_ONCE(up->memory.high));
+		*most = min(need->mapped, usage) + need->swapped + SLACK;
+		has = usage + *most <= limit;
+	}
 	mem_cgroup_put(memcg);
 	return has;
 }
 
 static bool has_room(struct kckpt_ctx *ctx)
 {
-	unsigned long nr = pages_at_most(ctx);
+	struct need need = need_of(ctx);
+	unsigned long most = need.mapped + need.swapped + SLACK;
 	struct kckpt_object *obj;
 
-	if (si_mem_available() < (long)nr)
-		return false;
 	kckpt_for_each_object(&ctx->objs, obj)
-		if (obj->family == KCKPT_F_mm && !memcg_has_room((struct mm_struct *)obj->ptr, nr))
+		if (obj->family == KCKPT_F_mm && !memcg_has_room((struct mm_struct *)obj->ptr, &need, &most))
 			return false;
-	return true;
+	return si_mem_available() >= (long)(most + MAX_COPIES);
 }
 
 /* ---- copies ---- */
 
 static int shadow_copy(struct kckpt_shadow *shadow, unsigned long addr, struct page *from)
 {
-	struct page *to = kckpt_should_fail() ? NULL : alloc_page(GFP_KERNEL_ACCOUNT);
+	/* Where there is no room for it nobody shall be killed: the job can be dumped otherwise. */
+	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NORETRY | __GFP_NOWARN;
+	struct page *to = kckpt_should_fail() ? NULL : alloc_page(gfp);
 	int err;
 
 	if (!to)
 		return -ENOMEM;
 	copy_page(page_address(to), page_address(from));
-	err = xa_err(xa_store(&shadow->copies, addr >> PAGE_SHIFT, to, GFP_KERNEL_ACCOUNT));
+	err = xa_err(xa_store(&shadow->copies, addr >> PAGE_SHIFT, to, gfp));
 	if (err)
 		__free_page(to);
 	return err;
@@ -127,21 +143,22 @@ static int shadow_copy_all(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsi
 /* Copies the page tables of an area, and makes the pages read-only in both. */
 static int shadow_area(struct mm_struct *mm, struct vm_area_struct *vma)
 {
-	struct vm_area_struct *copy = kckpt_should_fail() ? NULL : kcall(vm_area_dup)(vma);
 	unsigned long pgoff = vma->vm_pgoff;
+	struct vm_area_struct *copy;
 
+	kckpt_vma_start_write(vma);
+	copy = kckpt_should_fail() ? NULL : kcall(vm_area_dup)(vma);
 	if (!copy)
 		return -ENOMEM;
 	copy->vm_mm = mm;
 	copy->anon_vma = NULL;
-	/* Neither promised to anybody nor locked. */
-	kckpt_vma_flags_change(copy, 0, VM_ACCOUNT | VM_LOCKED | VM_LOCKONFAULT);
+	copy->vm_file = NULL;		/* one of /dev/zero; its pages are anonymous all the same */
+	kckpt_vma_flags_change(copy, 0, VM_LOCKED | VM_LOCKONFAULT);
 	if (kckpt_should_fail() || kcall(insert_vm_struct)(mm, copy)) {
 		kcall(vm_area_free)(copy);
 		return -ENOMEM;
 	}
 	copy->vm_pgoff = pgoff;		/* the insertion takes it for one without pages yet */
-	kckpt_vma_start_write(vma);
 	if (kckpt_should_fail())
 		return -ENOMEM;
 	return kcall(anon_vma_fork)(copy, vma) ?: kcall(copy_page_range)(copy, vma);
@@ -279,6 +296,7 @@ static int copies_find(struct kckpt_object *obj, unsigned long *addr, struct kck
 
 int kckpt_shadow_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch)
 {
+	u32 nr_zero = 0;
 	int ret;
 
 	if (!obj->shadow)
@@ -288,6 +306,9 @@ int kckpt_shadow_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned 
 		if (ret)
 			return ret;
 		*addr = AT_COPIES;
+		nr_zero = batch->nr_zero;
 	}
-	return copies_find(obj, addr, batch);
+	ret = copies_find(obj, addr, batch);
+	batch->nr_zero += nr_zero;
+	return ret;
 }

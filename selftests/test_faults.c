@@ -198,14 +198,19 @@ static int dump_kept(void)
 	return err;
 }
 
+static const struct attempt a_kept_dump = { "dump", NULL, dump_kept, job_does_not_run };
+
 TEST_LIMIT(faults_in_a_dump_that_keeps_the_memory, 300)
 {
-	const struct attempt attempt = { "dump", NULL, dump_kept, job_does_not_run };
-
 	need_faults();
 	runner_with_ghosts = runner_with_children = true;
 	runner_start(&job);
-	EXPECT_TRUE(walk(&of_the_module, &attempt) > 50 / step());
+	EXPECT_TRUE(walk(&of_the_module, &a_kept_dump) > 50 / step());
+	/* What was dumped last was not disturbed. */
+	kill_all();
+	ASSERT_TRUE(runner_is_gone(&job));
+	EXPECT_EQ(0, restore());
+	EXPECT_TRUE(runner_runs(&job));
 }
 
 static void restore_faults(void)
@@ -375,6 +380,14 @@ TEST_LIMIT(faults_of_the_kernel_in_a_dump, 900)
 	runner_with_ghosts = true;
 	runner_start(&job);
 	EXPECT_TRUE(walk(&of_the_kernel, &a_dump) > 0);
+}
+
+TEST_LIMIT(faults_of_the_kernel_in_a_dump_that_keeps_the_memory, 900)
+{
+	need_kernel_faults();
+	runner_with_ghosts = runner_with_children = true;
+	runner_start(&job);
+	EXPECT_TRUE(walk(&of_the_kernel, &a_kept_dump) > 0);
 }
 
 TEST_LIMIT(faults_of_the_kernel_in_a_restore, 1800)

@@ -52,24 +52,35 @@ static char *map_file(void)
 	return map;
 }
 
+static bool is_huge(const void *at)
+{
+	char *text = read_file("/proc/self/smaps"), *area = strstr(text, format("%lx-", (unsigned long)at));
+	bool huge = area && strtol(strstr(area, "AnonHugePages:") + 14, NULL, 10);
+
+	free(text);
+	return huge;
+}
+
 static bool map_pages(void)
 {
 	char *private = mmap(NULL, NR_PRIVATE * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *shared = mmap(NULL, NR_SHARED * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	char *room = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *room = mmap(NULL, 2 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *huge = (char *)(((uintptr_t)room + HUGE - 1) & ~(HUGE - 1)), *file = map_file();
 	int at = 0;
 
 	if (private == MAP_FAILED || shared == MAP_FAILED || room == MAP_FAILED || file == MAP_FAILED)
 		return false;
 	madvise(private, NR_PRIVATE * PAGE, MADV_NOHUGEPAGE);
-	madvise(room, 2 * HUGE, MADV_HUGEPAGE);
+	if (mprotect(huge, HUGE, PROT_READ | PROT_WRITE) || madvise(huge, HUGE, MADV_HUGEPAGE))
+		return false;
+	*huge = 0;
 	at = add_pages(at, private, NR_PRIVATE / 2);
 	at = add_pages(at, shared, NR_SHARED);
 	at = add_pages(at, file, NR_FILE);
 	at = add_pages(at, huge, NR_HUGE);
 	at = add_pages(at, private + NR_PRIVATE / 2 * PAGE, NR_PRIVATE - NR_PRIVATE / 2);
-	return at == NR;
+	return at == NR && is_huge(huge);
 }
 
 /* Ends when a page is of another time than the others. */
@@ -293,32 +304,144 @@ TEST(shadow_session_without_its_job)
 	restore_elsewhere(&job, &image);
 }
 
-/* What we held of it would be an end that is never closed. */
-static int ends_its_pipe(void)
+/* What we held of it would be an end that is never closed: of a pipe of its own, and of one that was handed over. */
+#define HANDED_OVER 5
+
+static int count_until(uint64_t note)
+{
+	while (__atomic_load_n(&job_notes()[1], __ATOMIC_SEQ_CST) != note)
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+static int ends_its_pipes(void)
 {
 	int ends[2];
 
 	JOB_SETUP(!pipe(ends) && !fcntl(ends[0], F_SETFL, O_NONBLOCK));
-	__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
-	while (job_notes()[1] != 1)
-		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+	count_until(1);
 	close(ends[1]);
+	close(HANDED_OVER);
 	job_notes()[2] = read(ends[0], ends, 1) == 0 ? 1 : 2;
-	for (;;)
-		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+	return count_until(2);
 }
 
 TEST(shadow_holds_nothing_of_the_job)
 {
+	struct kckpt_inherit inherit = { .fd = HANDED_OVER, .name = "pipe" };
+	struct kckpt_capture request = {
+		.flags = KCKPT_CAPTURE_KEEP, .inherit = (uintptr_t)&inherit, .nr_inherit = 1,
+	};
+	struct job_options options = { .nr_fds = 1 };
+	int dev, ends[2];
 	struct job job;
-	int dev;
+	char byte;
 
-	start_running(&job, ends_its_pipe);
-	dev = start_kept(&job);
+	ASSERT_EQ(0, pipe2(ends, O_CLOEXEC));
+	options.fds[0] = (struct job_fd){ ends[1], HANDED_OVER };
+	job_start(&job, ends_its_pipes, &options);
+	close(ends[1]);
+	ASSERT_TRUE(runner_runs(&job));
+	dev = device_open();
+	ASSERT_EQ(0, device_freeze(dev, job.cgroup) ?: device_capture_with(dev, &request));
+	ASSERT_EQ(KCKPT_KEPT, request.kept);
 	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
 	job_notes()[1] = 1;
-	ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+	EXPECT_EQ(0, read(ends[0], &byte, 1));
+	ASSERT_TRUE(runner_runs(&job));
 	EXPECT_EQ(1, job_notes()[2]);
+	close(dev);
+}
+
+/* The one area that is anonymous and has a file. */
+static int maps_dev_zero(void)
+{
+	int fd = open("/dev/zero", O_RDWR);
+	char *at = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+
+	JOB_SETUP(fd >= 0 && at != MAP_FAILED && !close(fd));
+	memset(at, 7, 16 * PAGE);
+	count_until(1);
+	if (!strstr(read_file("/proc/self/maps"), "/dev/zero") || at[15 * PAGE] != 7 || munmap(at, 16 * PAGE))
+		return 1;
+	return count_until(2);
+}
+
+TEST(shadow_of_dev_zero)
+{
+	struct image image = {};
+	struct job job;
+	int i, dev;
+
+	start_running(&job, maps_dev_zero);
+	for (i = 0; i < 3; i++) {
+		dev = start_kept(&job);
+		ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW) ?: device_read(dev, &image));
+		close(dev);
+		ASSERT_TRUE(runner_runs(&job));
+	}
+	kill_job(&job);
+	restore_elsewhere(&job, &image);
+	job_notes()[1] = 1;
+	EXPECT_TRUE(runner_runs(&job) && runner_runs(&job));
+}
+
+/* What it has written over a file goes for it, and not for the image. */
+static int cuts_its_file(void)
+{
+	const char *path = test_path("cut");
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	char *at = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+
+	JOB_SETUP(fd >= 0 && at != MAP_FAILED && !ftruncate(fd, 16 * PAGE));
+	memset(at, 7, 16 * PAGE);
+	count_until(1);
+	JOB_SETUP(!ftruncate(fd, 0));
+	return count_until(2);
+}
+
+TEST(shadow_of_a_file_that_is_cut)
+{
+	struct image image = {};
+	uint64_t kept;
+	struct job job;
+	int i, dev;
+
+	start_running(&job, cuts_its_file);
+	for (kept = i = 0; i < 2; i++) {
+		dev = start_kept(&job);
+		ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
+		job_notes()[1] = i;
+		ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+		ASSERT_EQ(0, device_read(dev, &image));
+		if (!i)
+			kept = pages_of(dev);
+		else
+			EXPECT_EQ(kept, pages_of(dev));
+		close(dev);
+	}
+}
+
+/* Time that goes on after the thaw is no pause; and who reads no further has nothing kept for him. */
+TEST(shadow_under_the_watchdog)
+{
+	struct kckpt_freeze request = { .max_pause_ms = 2000 * test_patience(), .stall_ms = 4000 * test_patience() };
+	struct kckpt_capture captured = { .flags = KCKPT_CAPTURE_KEEP };
+	struct image image = {};
+	struct job job;
+	char part[4096];
+	int dev;
+
+	start_running(&job, writes_in_turns);
+	dev = device_open();
+	ASSERT_EQ(0, device_freeze_with(dev, &request, job.cgroup) ?: device_capture_with(dev, &captured));
+	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
+	usleep((request.max_pause_ms + 500) * 1000);
+	ASSERT_EQ(sizeof(part), read(dev, part, sizeof(part)));
+	usleep((request.stall_ms + 2500) * 1000);
+	EXPECT_EQ(ETIMEDOUT, device_read(dev, &image));
+	EXPECT_EQ(KCKPT_E_WATCHDOG, device_first_code(dev));
+	EXPECT_TRUE(runner_runs(&job));
 	close(dev);
 }
 

@@ -59,6 +59,20 @@ static bool is_reported(int dev, uint32_t code, pid_t pid)
 	return false;
 }
 
+/* Returns the process that is stuck. */
+static pid_t start_with_one_stuck(struct job *job)
+{
+	pid_t pid;
+
+	folder = fuse_mount();
+	fuse_silence();
+	job_start(job, one_is_stuck, NULL);
+	ASSERT_TRUE(runner_runs(job));
+	pid = job_notes()[1];
+	ASSERT_TRUE(wait_in_syscall(pid, pid, SYS_newfstatat));
+	return pid;
+}
+
 TEST(stuck_task_is_named_in_time)
 {
 	struct kckpt_freeze request = { .timeout_ms = 500 };
@@ -67,12 +81,7 @@ TEST(stuck_task_is_named_in_time)
 	pid_t pid;
 	int dev;
 
-	folder = fuse_mount();
-	fuse_silence();
-	job_start(&job, one_is_stuck, NULL);
-	ASSERT_TRUE(runner_runs(&job));
-	pid = job_notes()[1];
-	ASSERT_TRUE(wait_in_syscall(pid, pid, SYS_newfstatat));
+	pid = start_with_one_stuck(&job);
 	dev = device_open();
 	from = now();
 	EXPECT_EQ(ETIMEDOUT, device_freeze_with(dev, &request, job.cgroup));
@@ -81,6 +90,28 @@ TEST(stuck_task_is_named_in_time)
 	/* All run on before the answer is there. */
 	EXPECT_TRUE(!cgroup_is_frozen(job.cgroup) && runner_runs(&job));
 	EXPECT_TRUE(took > 0.4 && took < 0.5 + 5 * test_patience());
+	close(dev);
+	fuse_abort();
+}
+
+/* splice() has the pipe locked, which the one who has the session might want: it does not wait. */
+TEST(stuck_request_does_not_lock_a_pipe)
+{
+	struct kckpt_freeze request = { .timeout_ms = 2000 * test_patience() };
+	struct job job;
+	int dev, ends[2];
+	pid_t pid;
+
+	start_with_one_stuck(&job);
+	dev = device_open();
+	ASSERT_EQ(0, pipe(ends));
+	pid = fork();
+	if (!pid)
+		_exit(device_freeze_with(dev, &request, job.cgroup) != ETIMEDOUT);
+	ASSERT_TRUE(wait_in_syscall(pid, pid, SYS_ioctl));
+	EXPECT_TRUE(splice(dev, NULL, ends[1], NULL, 4096, 0) == -1 && errno == EBUSY);
+	EXPECT_EQ(-1, wait_exit(pid, 0));	/* it was still at it */
+	EXPECT_EQ(0, wait_exit(pid, 60000));
 	close(dev);
 	fuse_abort();
 }

@@ -44,7 +44,7 @@
  * poll() tells what makes sense now: EPOLLOUT in EMPTY, LOADING and INSTANTIATED, where write() takes the image;
  * EPOLLIN in CAPTURED and SAVED, where read() gives it; EPOLLHUP in DONE; EPOLLERR when the session has failed, a
  * task could not build itself, or the watchdog has ended it, which wakes who polls. splice() from the device does
- * as read(), and copies, too.
+ * as read(), and copies, too; it does not wait for another thread that uses the session, but fails with EBUSY.
  *
  * Errors: an ioctl, read or write that fails returns -1 with errno as usual, and the session keeps a *report*,
  * a list of struct kckpt_error that says what, which task, descriptor and path, to be fetched with
@@ -182,7 +182,7 @@ struct kckpt_capture {
 	__u32 nr_tasks;		/* threads */
 	__u32 nr_objects;
 	__s32 root_pid;
-	__u32 kept;		/* enum kckpt_kept; with KEEP */
+	__u32 kept;		/* enum kckpt_kept */
 	/* in */
 	__u64 external;		/* struct kckpt_external * */
 	__u32 nr_external;
