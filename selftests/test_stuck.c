@@ -68,7 +68,8 @@ static pid_t start_with_one_stuck(struct job *job)
 	fuse_silence();
 	job_start(job, one_is_stuck, NULL);
 	ASSERT_TRUE(runner_runs(job));
-	pid = job_notes()[1];
+	while (!(pid = __atomic_load_n(&job_notes()[1], __ATOMIC_SEQ_CST)))
+		usleep(1000);
 	ASSERT_TRUE(wait_in_syscall(pid, pid, SYS_newfstatat));
 	return pid;
 }
