@@ -399,10 +399,11 @@ TEST_LIMIT(faults_of_the_kernel_in_a_restore, 1800)
 	EXPECT_TRUE(walk(&of_the_kernel, &a_restore) > 0);
 }
 
-/* The allocations of this process and those it makes: of each 97, one in two cases. Turning it off may be hit, too. */
-static void fail_at_random(bool on)
+/* The allocations of this process and those it makes: of each @interval, one in two cases. Turning it off may be hit. */
+static void fail_at_random(bool on, int interval)
 {
-	while (!write_file(FAIL_SLAB "probability", on ? "50" : "0") ||
+	while (!write_file(FAIL_SLAB "interval", format("%d", interval)) ||
+	       !write_file(FAIL_SLAB "probability", on ? "50" : "0") ||
 	       !write_file("/proc/self/make-it-fail", on ? "1" : "0"))
 		;
 }
@@ -412,15 +413,14 @@ TEST_LIMIT(faults_of_the_kernel_at_random, 1800)
 	int i, nr = test_is_long() ? 1000 : 40, failed = 0, err;
 
 	need_kernel_faults();
-	ASSERT_TRUE(write_file(FAIL_SLAB "task-filter", "Y") && write_file(FAIL_SLAB "times", "-1") &&
-		    write_file(FAIL_SLAB "interval", "97"));
+	ASSERT_TRUE(write_file(FAIL_SLAB "task-filter", "Y") && write_file(FAIL_SLAB "times", "-1"));
 	runner_with_children = true;
 	runner_start(&job);
 	runner_dump(&job, &image);
 	for (i = 0; i < nr; i++) {
-		fail_at_random(true);
+		fail_at_random(true, 50 + i % 40 * 40);
 		err = restore();
-		fail_at_random(false);
+		fail_at_random(false, 1);
 		failed += !!err;
 		if (!err)
 			kill_all();
