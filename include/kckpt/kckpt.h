@@ -125,7 +125,8 @@ int kckpt_session_freeze(struct kckpt_session *session, const struct kckpt_freez
 
 /*
  * kckpt_session_capture() - describe the frozen job. When it is refused the report has all the reasons, and it can be
- * tried again. With KCKPT_CAPTURE_CHECK nothing else is done.
+ * tried again. With KCKPT_CAPTURE_CHECK nothing else is done. With KCKPT_CAPTURE_KEEP look at request->kept: if it is
+ * KCKPT_KEPT, kckpt_session_thaw() may come next, and the image is read while the job runs.
  */
 int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *request, size_t size);
 
