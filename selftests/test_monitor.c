@@ -33,17 +33,31 @@ static const char *monitor_said(pid_t monitor)
 	return read_file(test_path(format("tool.%d", monitor))) ?: "";
 }
 
-static bool monitor_says(pid_t monitor, const char *text)
+static int count(const char *text, const char *part)
+{
+	int nr = 0;
+
+	for (; (text = strstr(text, part)); text++)
+		nr++;
+	return nr;
+}
+
+static bool monitor_says_times(pid_t monitor, int times, const char *text)
 {
 	double end = now() + 60;
 
 	while (now() < end) {
-		if (strstr(monitor_said(monitor), text))
+		if (count(monitor_said(monitor), text) >= times)
 			return true;
 		usleep(10000);
 	}
-	test_say("no %s in: %s", text, monitor_said(monitor));
+	test_say("not %d times %s in: %s", times, text, monitor_said(monitor));
 	return false;
+}
+
+static bool monitor_says(pid_t monitor, const char *text)
+{
+	return monitor_says_times(monitor, 1, text);
 }
 
 static pid_t monitor_start(const char *const *argv)
@@ -104,7 +118,7 @@ TEST(monitor_tells_a_dump_and_a_restore)
 	runner_start(&job);
 	runner_dump(&job, &image);
 	runner_restore(&job, &image);
-	ASSERT_TRUE(monitor_says(monitor, "thawed"));
+	ASSERT_TRUE(monitor_says_times(monitor, 2, "\"closed\""));
 	text = monitor_stop(monitor);
 	EXPECT_TRUE(told(text, "listening " DUMP_EVENTS " " RESTORE_EVENTS));
 	EXPECT_TRUE(!strstr(text, "\"failed\"") && !strstr(text, "\"lost\""));
@@ -332,15 +346,6 @@ static pid_t monitor_in_namespaces(int flags, const char **netns)
 	return pid;
 }
 
-static int count(const char *text, const char *part)
-{
-	int nr = 0;
-
-	for (; (text = strstr(text, part)); text++)
-		nr++;
-	return nr;
-}
-
 TEST(monitor_in_a_net_namespace)
 {
 	pid_t initial = MONITOR(), inside;
@@ -355,6 +360,8 @@ TEST(monitor_in_a_net_namespace)
 	/* What is opened there is seen there, and only that; the initial one sees all. */
 	EXPECT_EQ(1, count(monitor_said(inside), "\"begun\""));
 	kill(inside, SIGINT);
+	/* Each hears of it in its own time. */
+	ASSERT_TRUE(monitor_says_times(initial, 2, "\"closed\""));
 	text = monitor_stop(initial);
 	EXPECT_EQ(2, count(text, "\"begun\""));
 	EXPECT_TRUE(told(text, "begun frozen thawed closed begun frozen thawed closed"));
