@@ -145,14 +145,30 @@ demo: module-$(KERNEL) userspace ## dump, kill and restore three programs, besid
 	@selftests/vm/vm --kernel $(KERNEL) --module $(MODULE) --env KCKPT=$(TOOL) -- \
 		$(CURDIR)/selftests/demo/demo $(PROGRAMS)
 
-# With another CRIU: make bench CRIU=/path/of/criu. TIERS='small': not all.
+# With another CRIU: make bench CRIU=/path/of/criu. TIERS='small memory:256': not all.
+BENCH_MEM ?= 6G
+BENCH_TIMEOUT ?= 3000
+BENCH_JSON ?= bench-$(KERNEL).json
+BENCH_OPTIONS ?=
 .PHONY: bench
 bench: module-$(KERNEL) userspace $(BENCH_PROGRAMS) ## measure dump and restore of jobs of many sizes, beside CRIU
 	@selftests/vm/need-packages --optional $(DEMO_PACKAGES)
 	@mkdir -p $(RESULTS)
-	@selftests/vm/vm --kernel $(KERNEL) --mem 6G --timeout 3000 --module $(MODULE) --env KCKPT=$(TOOL) \
+	@selftests/vm/vm --kernel $(KERNEL) --mem $(BENCH_MEM) --timeout $(BENCH_TIMEOUT) --module $(MODULE) --env KCKPT=$(TOOL) \
 		$(if $(CRIU),--env CRIU=$(CRIU)) --share $(CURDIR)/$(RESULTS) -- $(CURDIR)/selftests/bench/bench \
-		--load $(CURDIR)/build/selftests/load --limits $(CURDIR)/build/selftests/limits --json /share/bench-$(KERNEL).json $(TIERS)
+		--load $(CURDIR)/build/selftests/load --limits $(CURDIR)/build/selftests/limits --json /share/$(BENCH_JSON) \
+		$(BENCH_OPTIONS) $(TIERS)
+
+.PHONY: figures
+figures: ## a few small cases of "make bench", without CRIU: that it works rather than how fast anything is
+	@$(MAKE) --no-print-directory bench BENCH_MEM=2G BENCH_TIMEOUT=600 BENCH_JSON=figures.json \
+		BENCH_OPTIONS='--alone --repeat 2' \
+		TIERS='processes:10 threads:10 memory:16 huge:16 busy:16 steps:16 descriptors:500 areas:500'
+
+.PHONY: performance
+performance: ## what "make bench" has measured last, in docs/performance.md
+	@selftests/vm/need-packages python3-matplotlib
+	@selftests/bench/report $(RESULTS)/bench-$(KERNEL).json docs/performance.md
 
 .PHONY: lint
 lint: ## coding style, spelling, and the rules that only grep can see

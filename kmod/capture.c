@@ -15,6 +15,7 @@
 #include "session.h"
 #include "shadow.h"
 #include "share.h"
+#include "snapshot.h"
 
 #define CAPTURE_MAX_TASKS 1000000
 
@@ -233,6 +234,7 @@ int kckpt_capture(struct kckpt_ctx *ctx, struct kckpt_save *save, bool check_onl
 		ctx->share = NULL;
 		return err;
 	}
+	kckpt_snapshot_match(ctx);
 	return kckpt_save_begin(ctx) ?:
 	       capture_each(ctx, capture_dump) ?:
 	       kckpt_save_records_end(ctx, save) ?:

@@ -121,11 +121,24 @@ static ssize_t chardev_write(struct kiocb *iocb, struct iov_iter *from)
 	return n;
 }
 
-/* Not from a pipe of user space: it would be locked, for whoever feeds it, while we wait for the restored tasks. */
-static ssize_t chardev_splice_write(struct pipe_inode_info *pipe, struct file *file, loff_t *pos, size_t len,
-				    unsigned int flags)
+/* What was kept never changes, and goes into the pipe as it is; else its bytes are copied. */
+static ssize_t chardev_splice_read(struct file *file, loff_t *pos, struct pipe_inode_info *pipe, size_t len,
+				   unsigned int flags)
 {
-	return pipe->files ? -EINVAL : iter_file_splice_write(pipe, file, pos, len, flags);
+	struct kckpt_session *session = file->private_data;
+	ssize_t n = session_lock_for_pages(file);
+
+	if (n)
+		return n;
+	if (session->ctx.kept != KCKPT_KEPT) {
+		mutex_unlock(&session->lock);
+		return kckpt_splice_read(file, pos, pipe, len, flags);
+	}
+	n = kckpt_session_splice(session, pipe, len);
+	if (n != -EAGAIN)	/* which only tells that the pipe is full */
+		kckpt_event_failed(session, n);
+	session_unlock(session);
+	return n;
 }
 
 static __poll_t chardev_poll(struct file *file, struct poll_table_struct *table)
@@ -224,6 +237,8 @@ union chardev_req {
 	struct kckpt_report report;
 	struct kckpt_stats stats;
 	struct kckpt_cgroups cgroups;
+	struct kckpt_transfer transfer;
+	struct kckpt_forget forget;
 };
 
 /* What each request carries, by number. */
@@ -243,6 +258,10 @@ static const struct chardev_call {
 	[_IOC_NR(KCKPT_IOC_REPORT)]	= { KCKPT_IOC_REPORT, sizeof(struct kckpt_report) },
 	[_IOC_NR(KCKPT_IOC_STATS)]	= { KCKPT_IOC_STATS, sizeof(struct kckpt_stats) },
 	[_IOC_NR(KCKPT_IOC_CGROUPS)]	= { KCKPT_IOC_CGROUPS, sizeof(struct kckpt_cgroups) },
+	[_IOC_NR(KCKPT_IOC_SAVE)]	= { KCKPT_IOC_SAVE, sizeof(struct kckpt_transfer) },
+	[_IOC_NR(KCKPT_IOC_LOAD)]	= { KCKPT_IOC_LOAD, sizeof(struct kckpt_transfer) },
+	[_IOC_NR(KCKPT_IOC_RETAIN)]	= { KCKPT_IOC_RETAIN, 0 },
+	[_IOC_NR(KCKPT_IOC_FORGET)]	= { KCKPT_IOC_FORGET, sizeof(struct kckpt_forget) },
 };
 
 /* The size of the struct may differ from ours, see the head of uapi.h; type, number and direction may not. */
@@ -286,6 +305,14 @@ static int chardev_do(struct kckpt_session *session, unsigned int nr, union char
 		return 0;
 	case _IOC_NR(KCKPT_IOC_CGROUPS):
 		return kckpt_session_cgroups(session, &req->cgroups);
+	case _IOC_NR(KCKPT_IOC_SAVE):
+		return kckpt_session_save(session, &req->transfer);
+	case _IOC_NR(KCKPT_IOC_LOAD):
+		return kckpt_session_load(session, &req->transfer);
+	case _IOC_NR(KCKPT_IOC_RETAIN):
+		return kckpt_session_retain(session);
+	case _IOC_NR(KCKPT_IOC_FORGET):
+		return kckpt_session_forget(&req->forget);
 	default:
 		return -ENOTTY;
 	}
@@ -312,7 +339,8 @@ static long chardev_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	if (err)
 		return err;
 	err = chardev_do(session, _IOC_NR(cmd), &req);
-	kckpt_event_failed(session, err);
+	if (err != -EBUSY || _IOC_NR(cmd) != _IOC_NR(KCKPT_IOC_LOAD))	/* which only tells where the records end */
+		kckpt_event_failed(session, err);
 	session_unlock(session);
 	if (!err && _IOC_DIR(cmd) & _IOC_READ)
 		err = kckpt_copy_out(user, &req, min(call->size, user_size));
@@ -325,8 +353,7 @@ static const struct file_operations chardev_fops = {
 	.release	= chardev_release,
 	.read_iter	= chardev_read,
 	.write_iter	= chardev_write,
-	.splice_read	= kckpt_splice_read,
-	.splice_write	= chardev_splice_write,
+	.splice_read	= chardev_splice_read,
 	.poll		= chardev_poll,
 	.unlocked_ioctl	= chardev_ioctl,
 	.llseek		= noop_llseek,

@@ -541,11 +541,19 @@ int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 	return 0;
 }
 
-/* Those that are not gone yet; ours are waited for, the others' by whom they were left to. */
-static bool crew_reap_once(struct kckpt_session *session)
+enum crew_left {
+	CREW_GONE,
+	CREW_OTHERS,		/* ended, and for others to wait for: whom they were left to, or who made them */
+	CREW_ALIVE,		/* or ours to wait for */
+};
+
+/* Waits for those that have ended and are ours; tells what is left. */
+static enum crew_left crew_reap_once(struct kckpt_session *session)
 {
+	enum crew_left left = READ_ONCE(session->crew.live) ? CREW_ALIVE : CREW_GONE;
 	struct kckpt_object *obj;
-	bool gone = !READ_ONCE(session->crew.live);
+	struct task_struct *task;
+	bool ours;
 	pid_t pid;
 
 	kckpt_for_each_object(&session->ctx.objs, obj) {
@@ -553,19 +561,26 @@ static bool crew_reap_once(struct kckpt_session *session)
 			continue;
 		/* A leader can only be waited for when its last thread is gone. 0 would mean any child of ours. */
 		pid = task_pid_vnr(obj->made);
-		if (pid > 0)
-			kcall(kernel_wait4)(pid, NULL, WNOHANG | __WALL, NULL);
-		gone &= !pid_alive(obj->made);
+		ours = pid > 0 && kcall(kernel_wait4)(pid, NULL, WNOHANG | __WALL, NULL) != -ECHILD;
+		task = obj->made;
+		if (pid_alive(task))
+			left = max(left, ours || !READ_ONCE(task->exit_state) || get_nr_threads(task) > 1 ?
+					 CREW_ALIVE : CREW_OTHERS);
 	}
-	return gone;
+	return left;
 }
 
 void kckpt_crew_reap(struct kckpt_session *session)
 {
-	unsigned long end = jiffies + 10 * HZ;
+	unsigned long end = jiffies + 10 * HZ, moment = jiffies + HZ;
+	enum crew_left left;
 
 	if (!session->crew.started)
 		return;
-	while (!crew_reap_once(session) && !time_after(jiffies, end))
+	/* Others may be waiting for the session themselves. */
+	while ((left = crew_reap_once(session)) && !time_after(jiffies, left == CREW_OTHERS ? moment : end)) {
+		if (left == CREW_ALIVE)
+			moment = jiffies + HZ;
 		usleep_range(100, 500);
+	}
 }

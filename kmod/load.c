@@ -8,6 +8,7 @@
 #include <linux/sched/signal.h>
 #include <linux/swap.h>
 
+#include "compat/file.h"
 #include "crew.h"
 #include "family.h"
 #include "fault.h"
@@ -21,8 +22,10 @@ struct kckpt_load *kckpt_load_alloc(void)
 {
 	struct kckpt_load *load = kckpt_alloc(sizeof(*load));
 
-	if (load)
-		kckpt_digest_init(&load->digest);
+	if (!load)
+		return NULL;
+	kckpt_stream_init(&load->stream, false);
+	kckpt_ahead_init(&load->ahead);
 	return load;
 }
 
@@ -51,10 +54,12 @@ void kckpt_load_free(struct kckpt_load *load)
 {
 	if (!load)
 		return;
+	kckpt_ahead_end(&load->ahead);
 	load_unpin(load);
-	kckpt_digest_free(&load->digest);
+	kckpt_stream_free(&load->stream);
 	load_drop_record(load);
 	kvfree(load->scratch);
+	kvfree(load->buffer);
 	kckpt_share_rows_free(&load->shares);
 	kvfree(load);
 }
@@ -68,7 +73,7 @@ static u32 load_digested(const struct kckpt_load *load)
 /* The offset in the image of what comes next. */
 static u64 load_at(const struct kckpt_load *load)
 {
-	return load->digest.at + load->have - load_digested(load);
+	return load->stream.at + load->have - load_digested(load);
 }
 
 static int load_bad(struct kckpt_ctx *ctx, struct kckpt_load *load, const char *what)
@@ -87,9 +92,9 @@ static int load_header(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	if (header->major != KCKPT_IMAGE_MAJOR)
 		return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_NEWER, 0, "format %u.%u", header->major, header->minor);
 	if (memchr_inv(header->parent, 0, sizeof(header->parent)))
-		return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_NEWER, 0, "it adds to another image");
+		return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_PARENT, 0, "image %pUb", header->parent);
 	if (header->header_size != sizeof(*header) || header->page_shift != PAGE_SHIFT ||
-	    header->header_flags ||
+	    header->header_flags || header->parent_digest ||
 	    memchr_inv(header->reserved, 0, sizeof(header->reserved)) ||
 	    strncmp(header->arch, "x86_64", sizeof(header->arch)))
 		return load_bad(ctx, load, "header");
@@ -115,7 +120,7 @@ static bool kind_known(u16 family, u16 kind)
 static int load_stream_record(struct kckpt_ctx *ctx, struct kckpt_load *load)
 {
 	const struct kckpt_record *head = &load->head;
-	u64 at = load->digest.at - sizeof(*head);
+	u64 at = load->stream.at - sizeof(*head);
 
 	if (!load->records_done) {
 		if (head->kind != KCKPT_K_end || head->size != sizeof(struct kckpt_end_rec))
@@ -135,7 +140,7 @@ static int load_stream_record(struct kckpt_ctx *ctx, struct kckpt_load *load)
 		return 0;
 	case KCKPT_K_digests:
 		/* The chunk that the digests are compared with ends where their record begins. */
-		if (load->digests_at || head->size != 8 + load->digest.chunks.bytes)
+		if (load->digests_at || head->size != 8 + load->stream.digests.bytes)
 			return load_bad(ctx, load, "digests");
 		load->digests_at = at;
 		return 0;
@@ -231,7 +236,7 @@ static int load_record(struct kckpt_ctx *ctx, struct kckpt_load *load)
 		return load_bad(ctx, load, "record header");
 	if (!kind_known(head->family, head->kind))
 		return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_NEWER, 0, "record %u.%u before byte %llu is unknown",
-				  head->family, head->kind, load->digest.at);
+				  head->family, head->kind, load->stream.at);
 	load->phase = KCKPT_LOAD_PAYLOAD;
 	if (head->family == KCKPT_F_stream)
 		err = load_stream_record(ctx, load);
@@ -257,9 +262,9 @@ static int load_digests(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	const void *have;
 	size_t len, i;
 
-	if (nr * 8 != load->digest.chunks.bytes)
+	if (nr * 8 != load->stream.digests.bytes)
 		return load_bad(ctx, load, "digests");
-	while ((have = kckpt_recbuf_next(&load->digest.chunks, &cursor, &len))) {
+	while ((have = kckpt_recbuf_next(&load->stream.digests, &cursor, &len))) {
 		for (i = 0; i < len; i += 8, chunk++)
 			if (memcmp(want + chunk * 8, have + i, 8))
 				return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_DAMAGED, 0,
@@ -279,7 +284,7 @@ static int load_trailer(struct kckpt_ctx *ctx, struct kckpt_load *load, u64 root
 		struct kckpt_trailer_rec rec;
 	} all = { .head = load->head, .rec = *rec };
 
-	if (rec->self != xxh64(&all, offsetof(typeof(all), rec.self), 0) || rec->bytes != load->digest.at ||
+	if (rec->self != xxh64(&all, offsetof(typeof(all), rec.self), 0) || rec->bytes != load->stream.at ||
 	    rec->digests_at != load->digests_at || rec->index_at != load->index_at)
 		return load_bad(ctx, load, "trailer");
 	if (rec->root != root)
@@ -290,12 +295,26 @@ static int load_trailer(struct kckpt_ctx *ctx, struct kckpt_load *load, u64 root
 
 /* ---- pages ---- */
 
-static bool run_sane(const struct kckpt_page_run *run)
+bool kckpt_run_sane(const struct kckpt_page_run *run)
 {
 	return run->nr_pages && run->nr_pages <= (TASK_SIZE_MAX >> PAGE_SHIFT) &&
 	       IS_ALIGNED(run->vaddr, PAGE_SIZE) && run->vaddr < TASK_SIZE_MAX &&
 	       run->vaddr + (u64)run->nr_pages * PAGE_SIZE <= TASK_SIZE_MAX &&
 	       !(run->flags & ~(KCKPT_RUN_ZERO | KCKPT_RUN_HUGE));
+}
+
+static u64 load_batch_bytes(const struct kckpt_load *load)
+{
+	const struct kckpt_pages_rec *rec = (void *)load->rec->data;
+
+	return (u64)rec->nr_data * PAGE_SIZE;
+}
+
+/* The pages of the batch come next; in a dry run they have no place to go to. */
+static void load_begin_data(struct kckpt_load *load)
+{
+	load->skip = load->target->made ? 0 : load_batch_bytes(load);
+	load->phase = KCKPT_LOAD_DATA;
 }
 
 static int load_batch(struct kckpt_ctx *ctx, struct kckpt_load *load)
@@ -317,7 +336,7 @@ static int load_batch(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	load->nr_runs = rec->nr_runs;
 	load->run_at = load->page_at = 0;
 	for (i = 0; i < rec->nr_runs; i++) {
-		if (!run_sane(&load->runs[i]))
+		if (!kckpt_run_sane(&load->runs[i]))
 			return load_bad(ctx, load, "page run");
 		nr_all += load->runs[i].nr_pages;
 		if (!(load->runs[i].flags & KCKPT_RUN_ZERO))
@@ -325,8 +344,10 @@ static int load_batch(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	}
 	if (nr_data != rec->nr_data || nr_all > 2 * KCKPT_MAX_BATCH)
 		return load_bad(ctx, load, "page batch");
-	load->skip = nr_data ? -load->digest.at & (KCKPT_PAGE_SIZE - 1) : 0;
+	load->skip = nr_data ? -load->stream.at & (KCKPT_PAGE_SIZE - 1) : 0;
 	load->phase = KCKPT_LOAD_DATA_PAD;
+	if (!load->skip)
+		load_begin_data(load);
 	return 0;
 }
 
@@ -374,33 +395,45 @@ static void load_zero_pinned(struct kckpt_load *load)
 		clear_page(page_address(load->pinned[load->pin_at]));
 }
 
-/* Takes page data into pinned pages, or with nothing to fill over them. Bytes; 0: the batch is done. */
+/* There are pages to be filled next. 1: so it is, 0: the batch is done. */
+static int load_want(struct kckpt_ctx *ctx, struct kckpt_load *load)
+{
+	int ret = 1;
+
+	while (load->pin_at == load->nr_pinned && ret > 0) {
+		ret = load_pin(ctx, load);
+		if (ret > 0 && load->runs[load->run_at].flags & KCKPT_RUN_ZERO)
+			load_zero_pinned(load);
+	}
+	return ret;
+}
+
+/* @len bytes have come into the pinned pages. */
+static int load_came(struct kckpt_load *load, size_t len)
+{
+	int err = 0;
+
+	for (load->byte_at += len; load->byte_at >= PAGE_SIZE && !err; load->byte_at -= PAGE_SIZE) {
+		err = kckpt_stream_add_page(&load->stream, load->pinned[load->pin_at++]);
+		load->nr_pages++;
+	}
+	return err;
+}
+
+/* Takes page data into pinned pages. Bytes; 0: the batch is done. */
 static ssize_t load_data(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from)
 {
 	size_t len = PAGE_SIZE - load->byte_at;
-	void *to;
+	int ret = load_want(ctx, load);
 	size_t n;
-	int ret;
 
-	while (load->pin_at == load->nr_pinned) {
-		ret = load_pin(ctx, load);
-		if (ret <= 0)
-			return ret;
-		if (load->runs[load->run_at].flags & KCKPT_RUN_ZERO)
-			load_zero_pinned(load);
-	}
-	to = page_address(load->pinned[load->pin_at]) + load->byte_at;
-	n = kckpt_should_fail() ? 0 : copy_from_iter(to, len, from);
+	if (ret <= 0)
+		return ret;
+	n = kckpt_should_fail() ? 0 : copy_from_iter(page_address(load->pinned[load->pin_at]) + load->byte_at, len,
+						     from);
 	if (!n)
 		return kckpt_fail(ctx, NULL, KCKPT_E_BAD_ADDRESS, 0, "page data");
-	ret = kckpt_digest_add(&load->digest, to, n, true);
-	load->byte_at += n;
-	if (load->byte_at == PAGE_SIZE) {
-		load->byte_at = 0;
-		load->pin_at++;
-		load->nr_pages++;
-	}
-	return ret ?: n;
+	return load_came(load, n) ?: n;
 }
 
 /* Bytes that are only looked at by the digests: padding, the index, and pages of a dry run. */
@@ -416,7 +449,7 @@ static ssize_t load_skip(struct kckpt_ctx *ctx, struct kckpt_load *load, struct 
 	n = kckpt_should_fail() ? 0 : copy_from_iter(load->scratch, n, from);
 	if (!n)
 		return kckpt_fail(ctx, NULL, KCKPT_E_BAD_ADDRESS, 0, "image");
-	err = kckpt_digest_add(&load->digest, load->scratch, n, is_page);
+	err = kckpt_stream_add(&load->stream, load->scratch, n, !is_page);
 	load->skip -= n;
 	return err ?: n;
 }
@@ -483,7 +516,7 @@ static int load_step_header(struct kckpt_ctx *ctx, struct kckpt_load *load, stru
 	if (ret <= 0)
 		return ret;
 	load->have = 0;
-	return kckpt_digest_add(&load->digest, &load->header, sizeof(load->header), false) ?: load_header(ctx, load);
+	return kckpt_stream_add(&load->stream, &load->header, sizeof(load->header), true) ?: load_header(ctx, load);
 }
 
 static int load_step_record(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from)
@@ -495,9 +528,9 @@ static int load_step_record(struct kckpt_ctx *ctx, struct kckpt_load *load, stru
 	if (load->head.family != KCKPT_F_stream)
 		return load_record(ctx, load);
 	/* The end record and the trailer tell the digest of all before themselves. */
-	load->before = kckpt_digest_root(&load->digest);
-	ret = load->head.kind == KCKPT_K_digests ? kckpt_digest_end(&load->digest) : 0;
-	return ret ?: kckpt_digest_add(&load->digest, &load->head, sizeof(load->head), false) ?:
+	load->before = kckpt_stream_root(&load->stream);
+	ret = load->head.kind == KCKPT_K_digests ? kckpt_stream_end_digests(&load->stream) : 0;
+	return ret ?: kckpt_stream_add(&load->stream, &load->head, sizeof(load->head), true) ?:
 	       load_record(ctx, load);
 }
 
@@ -512,7 +545,7 @@ static int load_step_payload(struct kckpt_ctx *ctx, struct kckpt_load *load, str
 		return ret;
 	load->phase = KCKPT_LOAD_RECORD;
 	load->have = 0;
-	return kckpt_digest_add(&load->digest, (u8 *)head + digested, size - digested, false) ?:
+	return kckpt_stream_add(&load->stream, (u8 *)head + digested, size - digested, true) ?:
 	       load_payload_done(ctx, load);
 }
 
@@ -524,16 +557,11 @@ static void load_batch_done(struct kckpt_load *load)
 
 static int load_step_pad(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from)
 {
-	const struct kckpt_pages_rec *rec = (void *)load->rec->data;
-	ssize_t n;
+	ssize_t n = load_skip(ctx, load, from, false);
 
-	if (load->skip) {
-		n = load_skip(ctx, load, from, false);
-		return n < 0 ? n : 0;
-	}
-	load->skip = load->target->made ? 0 : (u64)rec->nr_data * PAGE_SIZE;
-	load->phase = KCKPT_LOAD_DATA;
-	return 0;
+	if (!load->skip)
+		load_begin_data(load);
+	return n < 0 ? n : 0;
 }
 
 static int load_step_data(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from)
@@ -593,6 +621,110 @@ ssize_t kckpt_load_write(struct kckpt_ctx *ctx, struct kckpt_load *load, struct 
 	}
 	/* What failed ends the session: bytes taken before do not matter any more. */
 	return load->err ?: count - iov_iter_count(from);
+}
+
+/* ---- from a file ---- */
+
+#define LOAD_BUFFER (64u << 10)
+
+/* Pages that are pinned, straight from the file. Bytes; 0: it ends. */
+static ssize_t load_direct(struct kckpt_load *load, struct file *file, loff_t *pos, u64 max)
+{
+	u32 i, nr = load->nr_pinned - load->pin_at, len = min_t(u64, max, nr * PAGE_SIZE - load->byte_at);
+	bool whole = !offset_in_page(*pos) && !offset_in_page(len) && !load->byte_at;
+	struct bio_vec bvec[KCKPT_LOAD_PIN];
+	struct iov_iter iter;
+	ssize_t n;
+
+	for (i = 0; i < nr; i++)
+		bvec[i] = (struct bio_vec){ .bv_page = load->pinned[load->pin_at + i], .bv_len = PAGE_SIZE };
+	bvec[0].bv_offset = load->byte_at;
+	bvec[0].bv_len -= load->byte_at;
+	iov_iter_bvec(&iter, READ, bvec, nr, len);
+	n = kckpt_should_fail() ? -EIO : kckpt_file_read(file, &iter, pos, whole);
+	if (n > 0)
+		load->err = load_came(load, n);
+	return n;
+}
+
+/* How much may be read without a look at it: page data that has a place is not to be among it. */
+static u32 load_lookahead(const struct kckpt_load *load)
+{
+	if (load->phase == KCKPT_LOAD_DATA && load->skip)
+		return min_t(u64, load->skip, LOAD_BUFFER);
+	if (!load->records_done || load->digests_at)
+		return LOAD_BUFFER;
+	return PAGE_SIZE - offset_in_page(load_at(load));
+}
+
+static ssize_t load_buffered(struct kckpt_ctx *ctx, struct kckpt_load *load, struct file *file, loff_t *pos, u64 max)
+{
+	struct iov_iter iter;
+	struct kvec kvec;
+	loff_t at = *pos;
+	ssize_t n;
+
+	if (!load->buffer)
+		load->buffer = kckpt_alloc(LOAD_BUFFER);
+	if (!load->buffer)
+		return load->err = kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "buffer");
+	kvec = (struct kvec){ .iov_base = load->buffer, .iov_len = min_t(u64, max, load_lookahead(load)) };
+	iov_iter_kvec(&iter, READ, &kvec, 1, kvec.iov_len);
+	n = kckpt_should_fail() ? -EIO : kckpt_file_read(file, &iter, &at, false);
+	if (n <= 0)
+		return n;
+	iov_iter_kvec(&iter, WRITE, &kvec, 1, n);
+	n = kckpt_load_write(ctx, load, &iter);
+	if (n > 0)
+		*pos += n;
+	return n;
+}
+
+/* Of memory, of which nothing has been looked up yet. */
+static bool load_begins_batch(const struct kckpt_load *load)
+{
+	return load->target->family == KCKPT_F_mm && !load->run_at && !load->page_at && !load->nr_pinned;
+}
+
+static bool load_stops(const struct kckpt_load *load)
+{
+	return load->phase == KCKPT_LOAD_RECORD && load->records_done && !load->go_on;
+}
+
+/* The next bytes from the file. How many; 0: it ends. */
+static ssize_t load_file_step(struct kckpt_ctx *ctx, struct kckpt_load *load, struct file *file, loff_t *pos, u64 max)
+{
+	int ret = 0;
+
+	while (!load->err && load->phase == KCKPT_LOAD_DATA && load->target->made) {
+		if (load_begins_batch(load))
+			kckpt_ahead_batch(&load->ahead, load->target, file, *pos, load->stream.at,
+					  load_batch_bytes(load));
+		ret = load_want(ctx, load);
+		if (ret > 0)
+			return load_direct(load, file, pos, max);
+		load->err = ret;
+		if (!ret)
+			load_batch_done(load);
+	}
+	return load->err || load_stops(load) ? load->err : load_buffered(ctx, load, file, pos, max);
+}
+
+ssize_t kckpt_load_file(struct kckpt_ctx *ctx, struct kckpt_load *load, struct file *file, loff_t *pos, u64 max)
+{
+	u64 done = 0;
+	ssize_t n = 1;
+
+	while (done < max && n > 0 && !load->err) {
+		n = fatal_signal_pending(current) ? -EINTR : load_file_step(ctx, load, file, pos, max - done);
+		if (n > 0)
+			done += n;
+		kckpt_progress(ctx);
+		cond_resched();
+	}
+	if (load->phase == KCKPT_LOAD_DONE)
+		kckpt_ahead_end(&load->ahead);
+	return load->err ?: done ? done : n;
 }
 
 static int load_pages_end(struct kckpt_ctx *ctx)

@@ -6,8 +6,9 @@
 #include <linux/uio.h>
 #include <kckpt/image.h>
 
-#include "digest.h"
+#include "ahead.h"
 #include "share.h"
+#include "stream.h"
 
 struct kckpt_ctx;
 struct kckpt_object;
@@ -26,7 +27,7 @@ enum kckpt_load_phase {
 
 struct kckpt_load {
 	enum kckpt_load_phase phase;
-	struct kckpt_digest digest;
+	struct kckpt_stream stream;
 	u64 digests_at, index_at;	/* where these records were found; 0: not yet */
 	u64 nr_records;
 	u64 before;		/* root digest without the record being read */
@@ -55,7 +56,12 @@ struct kckpt_load {
 	struct kckpt_object *shared;	/* whose rows of shared pages are being collected; NULL: nobody's */
 	struct kckpt_share_rows shares;
 	void *scratch;			/* dry run: where page data goes */
+	void *buffer;			/* of what is read from a file, and is not page data */
+	struct kckpt_ahead ahead;
 };
+
+/* kckpt_run_sane() - within what a process can have, no unknown flags. */
+bool kckpt_run_sane(const struct kckpt_page_run *run);
 
 struct kckpt_load *kckpt_load_alloc(void);
 void kckpt_load_free(struct kckpt_load *load);
@@ -65,6 +71,12 @@ void kckpt_load_free(struct kckpt_load *load);
  * stopped there, or a negative errno.
  */
 ssize_t kckpt_load_write(struct kckpt_ctx *ctx, struct kckpt_load *load, struct iov_iter *from);
+
+/*
+ * kckpt_load_file() - the same from @file at *@pos, which moves on; pages are read to where they belong. Up to @max
+ * bytes. 0 at the end of the file, and where kckpt_load_write() stops.
+ */
+ssize_t kckpt_load_file(struct kckpt_ctx *ctx, struct kckpt_load *load, struct file *file, loff_t *pos, u64 max);
 
 /* kckpt_load_complete() - 0 if the whole image was taken and is right, else a reported error. */
 int kckpt_load_complete(struct kckpt_ctx *ctx, struct kckpt_load *load);

@@ -13,6 +13,8 @@
 #include "ksym.h"
 #include "main.h"
 #include "session.h"
+#include "snapshot.h"
+#include "stream.h"
 
 bool kckpt_untested;
 
@@ -54,6 +56,9 @@ static int __init kckpt_init(void)
 	err = kckpt_ksym_check_core();
 	if (err)
 		return err;
+	err = kckpt_workers_init();
+	if (err)
+		return err;
 	kckpt_fault_init();
 	kckpt_events_init();
 	err = kckpt_chardev_init();
@@ -61,6 +66,7 @@ static int __init kckpt_init(void)
 		return 0;
 	kckpt_events_exit();
 	kckpt_fault_exit();
+	kckpt_workers_exit();
 	return err;
 }
 
@@ -71,8 +77,10 @@ static int __init kckpt_init(void)
 static void __exit kckpt_exit(void)
 {
 	kckpt_chardev_exit();
+	kckpt_snapshots_exit();
 	kckpt_events_exit();
 	kckpt_fault_exit();
+	kckpt_workers_exit();
 	synchronize_rcu_tasks();
 }
 

@@ -8,6 +8,7 @@
  * sibling.
  * Not saved: accounting (also of ended children), audit tty, autogroup, core dump in progress.
  */
+#include <linux/delay.h>
 #include <linux/oom.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -89,10 +90,30 @@ static u32 process_unknown_children(struct kckpt_ctx *ctx, struct task_struct *l
 	return nr;
 }
 
+/* One that is just ending has left its cgroup, and so is in the way of no freeze: soon it is a zombie, or gone. */
+static void process_await_end(struct task_struct *child)
+{
+	u32 i;
+
+	for (i = 0; i < 200 && READ_ONCE(child->flags) & PF_EXITING && !READ_ONCE(child->exit_state); i++)
+		usleep_range(500, 1000);
+	/* Its parent is told of it under the lock that was taken to end it. */
+	read_lock(kdata(tasklist_lock));
+	read_unlock(kdata(tasklist_lock));
+}
+
 static int process_collect_child(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *child)
 {
+	process_await_end(child);
+	if (READ_ONCE(child->exit_state) == EXIT_DEAD)
+		return 0;
 	if (child->exit_state && get_nr_threads(child) == 1)
 		return kckpt_capture_task(ctx, child);
+	if (child->flags & PF_EXITING && get_nr_threads(child) == 1) {
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_DYING, 0, "pid %d (%s), a child", task_pid_nr_ns(child, ctx->pidns),
+			   child->comm);
+		return 0;
+	}
 	kckpt_fail(ctx, obj, KCKPT_E_TASK_CHILDREN, 0, "pid %d (%s)", task_pid_nr_ns(child, ctx->pidns), child->comm);
 	return 0;
 }

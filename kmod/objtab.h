@@ -44,6 +44,7 @@ struct kckpt_object {
 	struct file *file;		/* of what files are open on: the first of them, held by its own object */
 	struct rhash_head hash;
 	struct kckpt_shadow *shadow;	/* its pages as they were; NULL: they are read where they are */
+	const struct kckpt_snapshot_mm *parent;	/* an address space, as the parent image has it; NULL: has not */
 
 	/* restore */
 	struct list_head records;

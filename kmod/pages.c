@@ -21,15 +21,94 @@
 #include "pages.h"
 #include "shadow.h"
 #include "share.h"
+#include "snapshot.h"
 
+#define PREFAULT_PAGES 64	/* at once */
+#define MAX_SAME	65536	/* pages that the parent has, in one walk of an area */
 #define BATCH_FULL 1	/* ends a walk; the address to go on from is in find.next */
 
 struct batch_find {
 	struct kckpt_batch *batch;
+	const struct kckpt_snapshot_mm *parent;	/* NULL: all is wanted */
+	pmd_t *parent_pmd;	/* what it has of the block that is looked at; NULL: nothing */
+	u32 nr_same;		/* pages in the runs of what it has */
+	bool noted;		/* others may have the same pages, and want to know about all of them */
 	u32 room;		/* up to so many pages */
 	unsigned long next;
 	int bad;		/* an entry that is neither page nor swap */
 };
+
+/* Adds to a list of runs that has room for one more. */
+static void runs_add(struct kckpt_page_run *runs, u32 *nr, unsigned long addr, u32 nr_pages, u32 flags)
+{
+	struct kckpt_page_run *last = *nr ? &runs[*nr - 1] : NULL;
+
+	if (last && last->flags == flags && nr_pages <= U32_MAX - last->nr_pages &&
+	    last->vaddr + (u64)last->nr_pages * PAGE_SIZE == addr)
+		last->nr_pages += nr_pages;
+	else
+		runs[(*nr)++] = (struct kckpt_page_run){ .vaddr = addr, .nr_pages = nr_pages, .flags = flags };
+}
+
+/* ---- what the parent has ---- */
+
+pmd_t *kckpt_pmd_at(struct mm_struct *mm, unsigned long addr)
+{
+	pgd_t *pgd = pgd_offset(mm, addr);
+	p4d_t *p4d;
+	pud_t *pud;
+
+	if (pgd_none(*pgd))
+		return NULL;
+	p4d = p4d_offset(pgd, addr);
+	if (p4d_none(*p4d))
+		return NULL;
+	pud = pud_offset(p4d, addr);
+	return pud_none(*pud) ? NULL : pmd_offset(pud, addr);
+}
+
+/*
+ * Does it map @page at @addr? We hold the lock under which @page is mapped there in the job's memory, so it is that
+ * page all the time, and nobody writes to what is also mapped in a snapshot: it is as it was. Nothing is locked in the
+ * snapshot: its tables stay until it goes, and an entry that is just being changed (by reclaim or migration) at worst
+ * looks like another page.
+ */
+static bool parent_has(const struct batch_find *find, unsigned long addr, const struct page *page)
+{
+	pmd_t pmd = find->parent_pmd ? READ_ONCE(*find->parent_pmd) : __pmd(0);
+	pte_t pte;
+
+	if (!pmd_present(pmd))
+		return false;
+	if (pmd_trans_huge(pmd))
+		return pmd_page(pmd) + ((addr & ~HPAGE_PMD_MASK) >> PAGE_SHIFT) == page;
+	pte = READ_ONCE(*pte_offset_kernel(&pmd, addr));
+	return pte_present(pte) && pte_page(pte) == page;
+}
+
+/* As one huge page? */
+static bool parent_has_huge(const struct batch_find *find, const struct page *head)
+{
+	pmd_t pmd = find->parent_pmd ? READ_ONCE(*find->parent_pmd) : __pmd(0);
+
+	return pmd_present(pmd) && pmd_trans_huge(pmd) && pmd_page(pmd) == head;
+}
+
+/* Nobody else needs to know of these. */
+static int batch_same(struct batch_find *find, unsigned long addr, u32 nr_pages, u32 flags)
+{
+	struct kckpt_batch *batch = find->batch;
+
+	if (batch->nr_same == KCKPT_MAX_RUNS || find->nr_same >= MAX_SAME) {
+		find->next = addr;
+		return BATCH_FULL;
+	}
+	find->nr_same += nr_pages;
+	runs_add(batch->same, &batch->nr_same, addr, nr_pages, flags);
+	return 0;
+}
+
+/* ---- the walk ---- */
 
 static int batch_add(struct batch_find *find, unsigned long addr, struct page *page)
 {
@@ -40,8 +119,24 @@ static int batch_add(struct batch_find *find, unsigned long addr, struct page *p
 		return BATCH_FULL;
 	}
 	batch->addr[batch->nr_data] = addr;
+	__clear_bit(batch->nr_data, batch->is_same);
 	batch->pages[batch->nr_data++] = page;
 	find->next = addr + PAGE_SIZE;
+	return 0;
+}
+
+/* One that is there: takes a reference. */
+static int batch_add_page(struct batch_find *find, unsigned long addr, struct page *page)
+{
+	bool same = find->parent && parent_has(find, addr, page);
+
+	if (same && !find->noted)
+		return batch_same(find, addr, 1, 0);
+	if (batch_add(find, addr, page))
+		return BATCH_FULL;
+	if (same)
+		__set_bit(find->batch->nr_data - 1, find->batch->is_same);
+	get_page(page);
 	return 0;
 }
 
@@ -64,12 +159,7 @@ static int batch_pte(void *private, unsigned long addr, pte_t pte)
 	if (pte_special(pte) || kckpt_pte_devmap(pte))
 		return 0;
 	page = pte_page(pte);
-	if (!PageAnon(page))
-		return 0;
-	if (batch_add(find, addr, page))
-		return BATCH_FULL;
-	get_page(page);
-	return 0;
+	return PageAnon(page) ? batch_add_page(find, addr, page) : 0;
 }
 
 /* The walk came back to the middle of what has become a huge page since. */
@@ -77,11 +167,9 @@ static int batch_huge_rest(struct batch_find *find, unsigned long addr, unsigned
 {
 	struct page *page = head + ((addr & ~HPAGE_PMD_MASK) >> PAGE_SHIFT);
 
-	for (; addr < end; addr += PAGE_SIZE, page++) {
-		if (batch_add(find, addr, page))
+	for (; addr < end; addr += PAGE_SIZE, page++)
+		if (batch_add_page(find, addr, page))
 			return BATCH_FULL;
-		get_page(page);
-	}
 	return 0;
 }
 
@@ -89,15 +177,20 @@ static int batch_huge(struct batch_find *find, unsigned long addr, unsigned long
 {
 	struct kckpt_batch *batch = find->batch;
 	struct page *head = pmd_page(pmd);
+	bool same;
 
 	if (!PageAnon(head))
 		return 0;	/* the huge zero page, or page cache */
 	if (!IS_ALIGNED(addr, HPAGE_PMD_SIZE))
 		return batch_huge_rest(find, addr, end, head);
+	same = find->parent && parent_has_huge(find, head);
+	if (same && !find->noted)
+		return batch_same(find, addr, HPAGE_PMD_NR, KCKPT_RUN_HUGE);
 	find->next = addr;
-	if (batch->nr_data || batch->nr_runs)
+	if (batch->nr_data || batch->nr_runs || batch->nr_same)
 		return BATCH_FULL;	/* has a batch of its own */
 	get_page(head);
+	__assign_bit(0, batch->is_same, same);
 	batch->huge = true;
 	batch->nr_data = HPAGE_PMD_NR;
 	batch->pages[0] = head;
@@ -147,6 +240,7 @@ static int batch_pmd(pmd_t *pmd, unsigned long addr, unsigned long end, struct m
 	pmd_t val = *pmd;
 	int ret;
 
+	find->parent_pmd = find->parent ? kckpt_pmd_at(find->parent->mm, addr) : NULL;
 	if (pmd_none(val)) {
 		spin_unlock(ptl);
 		return 0;
@@ -184,14 +278,14 @@ static bool page_is_zero(struct page *page, u32 nr)
 
 static void batch_run(struct kckpt_batch *batch, unsigned long addr, u32 nr, u32 flags)
 {
-	struct kckpt_page_run *last = batch->nr_runs ? &batch->runs[batch->nr_runs - 1] : NULL;
+	runs_add(batch->runs, &batch->nr_runs, addr, nr, flags);
+}
 
-	if (last && last->flags == flags && last->vaddr + (u64)last->nr_pages * PAGE_SIZE == addr)
-		last->nr_pages += nr;
-	else
-		batch->runs[batch->nr_runs++] = (struct kckpt_page_run){
-			.vaddr = addr, .nr_pages = nr, .flags = flags,
-		};
+/* A page of the walk that the parent has, too; takes over the reference. */
+static void batch_turn_same(struct kckpt_batch *batch, unsigned long addr, struct page *page, u32 nr, u32 flags)
+{
+	runs_add(batch->same, &batch->nr_same, addr, nr, flags);
+	put_page(page);
 }
 
 void kckpt_batch_add(struct kckpt_batch *batch, unsigned long addr, struct page *page, bool mark_zero)
@@ -245,6 +339,7 @@ static void batch_finish_parts(struct kckpt_ctx *ctx, struct kckpt_object *obj, 
 			       struct kckpt_batch *batch)
 {
 	struct page *head = batch->pages[0];
+	bool same = test_bit(0, batch->is_same);
 	unsigned long addr = batch->addr[0];
 	u32 i;
 
@@ -253,7 +348,10 @@ static void batch_finish_parts(struct kckpt_ctx *ctx, struct kckpt_object *obj, 
 		if (!batch_takes(ctx, obj, addr, head + i, false))
 			continue;
 		get_page(head + i);
-		kckpt_batch_add(batch, addr, head + i, vma->vm_file);
+		if (same)
+			batch_turn_same(batch, addr, head + i, 1, 0);
+		else
+			kckpt_batch_add(batch, addr, head + i, vma->vm_file);
 	}
 	put_page(head);
 }
@@ -273,6 +371,12 @@ static int batch_finish_huge(struct kckpt_ctx *ctx, struct kckpt_object *obj, st
 {
 	if (batch_is_shared(ctx, batch)) {
 		batch_finish_parts(ctx, obj, vma, batch);
+		return 0;
+	}
+	if (test_bit(0, batch->is_same)) {
+		batch_takes(ctx, obj, batch->addr[0], batch->pages[0], true);
+		batch_turn_same(batch, batch->addr[0], batch->pages[0], HPAGE_PMD_NR, KCKPT_RUN_HUGE);
+		batch_drop_huge(batch);
 		return 0;
 	}
 	if (vma->vm_file || !page_is_zero(batch->pages[0], HPAGE_PMD_NR)) {
@@ -299,10 +403,14 @@ static int batch_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct 
 	for (i = from; i < found; i++) {
 		if (!err && !batch->pages[i])
 			err = batch_fault_in(ctx, obj, vma->vm_mm, batch, i);
-		if (!err && batch_takes(ctx, obj, batch->addr[i], batch->pages[i], false))
+		if (err || !batch_takes(ctx, obj, batch->addr[i], batch->pages[i], false)) {
+			if (batch->pages[i])
+				put_page(batch->pages[i]);
+		} else if (test_bit(i, batch->is_same)) {
+			batch_turn_same(batch, batch->addr[i], batch->pages[i], 1, 0);
+		} else {
 			kckpt_batch_add(batch, batch->addr[i], batch->pages[i], vma->vm_file);
-		else if (batch->pages[i])
-			put_page(batch->pages[i]);
+		}
 	}
 	return err;
 }
@@ -331,10 +439,11 @@ static int batch_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct
 {
 	u32 from = batch->nr_data;
 	struct batch_find find = {
-		.batch = batch, .next = *addr,
+		.batch = batch, .next = *addr, .noted = ctx->share,
+		.parent = want == BATCH_DATA ? obj->parent : NULL,
 		/* Each page may become data, or zero, or a run of its own. */
-		.room = from + min3(KCKPT_MAX_BATCH - from, KCKPT_MAX_BATCH - batch->nr_marked,
-				    KCKPT_MAX_RUNS - batch->nr_runs),
+		.room = from + min(min3(KCKPT_MAX_BATCH - from, KCKPT_MAX_BATCH - batch->nr_marked,
+					KCKPT_MAX_RUNS - batch->nr_runs), KCKPT_MAX_RUNS - batch->nr_same),
 	};
 	int full, err;
 
@@ -356,7 +465,7 @@ static int batch_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm
 	struct vm_area_struct *vma;
 	int full = 0;
 
-	while (full <= 0 || !(batch->nr_runs || (want != BATCH_DATA && batch->nr_data))) {
+	while (full <= 0 || !(batch->nr_runs || batch->nr_same || (want != BATCH_DATA && batch->nr_data))) {
 		vma = find_vma(mm, *addr);
 		if (!vma)
 			break;
@@ -389,7 +498,7 @@ static int batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned 
 	mmap_read_unlock(mm);
 	if (err)
 		kckpt_batch_put(batch);
-	return err ?: batch->nr_runs > 0 || batch->nr_data > 0;
+	return err ?: batch->nr_runs > 0 || batch->nr_same > 0 || batch->nr_data > 0;
 }
 
 int kckpt_batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch)
@@ -493,6 +602,14 @@ static struct vm_area_struct *pages_bend_advice(struct mm_struct *mm, unsigned l
 	return vma;
 }
 
+/* As many as @nr, with a reference each, from @addr on in an area. */
+static long pages_get(struct mm_struct *mm, struct vm_area_struct *vma, unsigned long addr, unsigned long nr,
+		      struct page **pages)
+{
+	nr = min(nr, (vma->vm_end - addr) >> PAGE_SHIFT);
+	return kckpt_gup(mm, addr, nr, FOLL_WRITE | FOLL_FORCE, pages);
+}
+
 int kckpt_pages_pin(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long addr, u32 nr, bool huge,
 		    struct page **pages)
 {
@@ -503,12 +620,30 @@ int kckpt_pages_pin(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned lo
 	if (mmap_read_lock_killable(mm))
 		return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
 	vma = pages_bend_advice(mm, addr, huge);
-	if (vma) {
-		nr = min_t(unsigned long, nr, (vma->vm_end - addr) >> PAGE_SHIFT);
-		got = kckpt_should_fail() ? -ENOMEM : kckpt_gup(mm, addr, nr, FOLL_WRITE | FOLL_FORCE, pages);
-	}
+	if (vma)
+		got = kckpt_should_fail() ? -ENOMEM : pages_get(mm, vma, addr, nr, pages);
 	mmap_read_unlock(mm);
 	if (got <= 0)
 		return kckpt_fail(ctx, obj, KCKPT_E_PAGE_WRITE, got ?: -EFAULT, "address 0x%lx", addr);
 	return got;
+}
+
+void kckpt_pages_prefault(struct mm_struct *mm, const struct kckpt_page_run *run)
+{
+	unsigned long addr = run->vaddr, end = addr + (u64)run->nr_pages * PAGE_SIZE;
+	struct page *pages[PREFAULT_PAGES];
+	struct vm_area_struct *vma;
+	long got = 1;
+
+	for (; addr < end && got > 0; addr += got * PAGE_SIZE) {
+		mmap_read_lock(mm);
+		vma = pages_bend_advice(mm, addr, run->flags & KCKPT_RUN_HUGE);
+		/* Reading the file below may take for ever, which only the caller can be killed out of. */
+		got = !vma || !vma_is_anonymous(vma) ? 0 :
+		      pages_get(mm, vma, addr, min_t(u64, (end - addr) >> PAGE_SHIFT, PREFAULT_PAGES), pages);
+		mmap_read_unlock(mm);
+		if (got > 0)
+			release_pages(pages, got);
+		cond_resched();
+	}
 }

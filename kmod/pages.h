@@ -19,6 +19,11 @@ struct kckpt_batch {
 	unsigned long addr[KCKPT_MAX_BATCH];	/* of each page of data */
 	struct page *pages[KCKPT_MAX_BATCH];	/* NULL: not present, to be faulted in */
 	struct kckpt_page_run runs[KCKPT_MAX_RUNS];
+
+	/* what the parent image has */
+	u32 nr_same;
+	struct kckpt_page_run same[KCKPT_MAX_RUNS];
+	DECLARE_BITMAP(is_same, KCKPT_MAX_BATCH);	/* pages[] that may become runs of these */
 };
 
 /*
@@ -60,9 +65,12 @@ int kckpt_batch_find_data(struct kckpt_ctx *ctx, struct kckpt_object *obj, struc
 int kckpt_each_pte(struct mm_walk *walk, pmd_t *pmd, spinlock_t *pmd_lock, unsigned long addr, unsigned long end,
 		   int (*each)(void *private, unsigned long addr, pte_t pte));
 
+/* kckpt_pmd_at() - where @mm has what is mapped at @addr; NULL: there is no table for that. */
+pmd_t *kckpt_pmd_at(struct mm_struct *mm, unsigned long addr);
+
 static inline void kckpt_batch_reset(struct kckpt_batch *batch)
 {
-	batch->nr_runs = batch->nr_data = batch->nr_zero = batch->nr_marked = 0;
+	batch->nr_runs = batch->nr_data = batch->nr_zero = batch->nr_marked = batch->nr_same = 0;
 	batch->huge = false;
 }
 
@@ -81,5 +89,8 @@ void kckpt_batch_put(struct kckpt_batch *batch);
  */
 int kckpt_pages_pin(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long addr, u32 nr, bool huge,
 		    struct page **pages);
+
+/* kckpt_pages_prefault() - make the pages of a run in anonymous memory, as far as that goes. */
+void kckpt_pages_prefault(struct mm_struct *mm, const struct kckpt_page_run *run);
 
 #endif

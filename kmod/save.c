@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Writes the stream of image.h. Records were prepared while capturing; pages are looked up batch by batch when the
- * reader wants them; digests and index come at the end, since they are known only then.
+ * Makes the stream of image.h. Records were prepared while capturing; pages are looked up batch by batch when somebody
+ * wants them; digests and index come at the end, since they are known only then.
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -14,6 +14,7 @@
 #include "save.h"
 #include "shadow.h"
 #include "share.h"
+#include "snapshot.h"
 
 struct kckpt_save *kckpt_save_alloc(void)
 {
@@ -21,7 +22,7 @@ struct kckpt_save *kckpt_save_alloc(void)
 
 	if (!save)
 		return NULL;
-	kckpt_digest_init(&save->digest);
+	kckpt_stream_init(&save->stream, true);
 	kckpt_recbuf_init(&save->index);
 	kckpt_recbuf_init(&save->tail);
 	return save;
@@ -32,7 +33,7 @@ void kckpt_save_free(struct kckpt_save *save)
 	if (!save)
 		return;
 	kckpt_batch_put(&save->batch);
-	kckpt_digest_free(&save->digest);
+	kckpt_stream_free(&save->stream);
 	kckpt_recbuf_free(&save->index);
 	kckpt_recbuf_free(&save->tail);
 	kvfree(save);
@@ -53,7 +54,12 @@ int kckpt_save_begin(struct kckpt_ctx *ctx)
 	};
 
 	memcpy(header.magic, KCKPT_IMAGE_MAGIC, sizeof(header.magic));
-	generate_random_uuid((u8 *)header.uuid);
+	generate_random_uuid(ctx->image);
+	memcpy(header.uuid, ctx->image, sizeof(header.uuid));
+	if (ctx->parent) {
+		memcpy(header.parent, ctx->parent->image, sizeof(header.parent));
+		header.parent_digest = ctx->parent->digest;
+	}
 	strscpy(header.kernel, init_utsname()->release, sizeof(header.kernel));
 	strscpy(header.host, utsname()->nodename, sizeof(header.host));
 	return kckpt_recbuf_add(&ctx->records, &header, sizeof(header));
@@ -69,9 +75,9 @@ static int save_index(struct kckpt_save *save, u64 offset, const struct kckpt_re
 	return kckpt_recbuf_add(&save->index, &row, sizeof(row));
 }
 
-/* Copies @len bytes at the cursor to @dst, NULL: over them; the digest state @hash sees them all. */
+/* Copies @len bytes at the cursor to @dst, NULL: over them; the digests see them all, @body may be NULL. */
 static void records_step(struct kckpt_ctx *ctx, struct kckpt_recbuf_cursor *cursor, void *dst, size_t len,
-			 struct xxh64_state *hash)
+			 struct xxh64_state *hash, struct xxh64_state *body)
 {
 	const void *data;
 	size_t part;
@@ -82,6 +88,8 @@ static void records_step(struct kckpt_ctx *ctx, struct kckpt_recbuf_cursor *curs
 			return;
 		part = min(part, len);
 		xxh64_update(hash, data, part);
+		if (body)
+			xxh64_update(body, data, part);
 		if (dst) {
 			memcpy(dst, data, part);
 			dst += part;
@@ -97,14 +105,15 @@ int kckpt_save_records_end(struct kckpt_ctx *ctx, struct kckpt_save *save)
 	struct kckpt_end_rec rec = { .nr_objects = ctx->objs.nr, .nr_pages = ctx->nr_pages };
 	struct kckpt_recbuf_cursor cursor = {};
 	u64 object = 0, at = sizeof(struct kckpt_header);
-	struct xxh64_state hash;
+	struct xxh64_state hash, body;
 	int err = 0;
 
 	xxh64_reset(&hash, 0);
-	records_step(ctx, &cursor, NULL, at, &hash);
+	xxh64_reset(&body, 0);
+	records_step(ctx, &cursor, NULL, at, &hash, NULL);
 	while (at < ctx->records.bytes && !err) {
-		records_step(ctx, &cursor, &head, sizeof(head), &hash);
-		records_step(ctx, &cursor, NULL, ALIGN(head.size, 8), &hash);
+		records_step(ctx, &cursor, &head, sizeof(head), &hash, &body);
+		records_step(ctx, &cursor, NULL, ALIGN(head.size, 8), &hash, &body);
 		if (head.object != object)
 			err = save_index(save, at, &head);
 		object = head.object;
@@ -112,6 +121,7 @@ int kckpt_save_records_end(struct kckpt_ctx *ctx, struct kckpt_save *save)
 		rec.nr_records++;
 	}
 	rec.digest = xxh64_digest(&hash);
+	ctx->image_digest = xxh64_digest(&body);
 	end.size = sizeof(rec);
 	return err ?: kckpt_recbuf_add(&ctx->records, &end, sizeof(end)) ?:
 	       kckpt_recbuf_add(&ctx->records, &rec, sizeof(rec));
@@ -133,38 +143,57 @@ static struct kckpt_object *save_next_source(struct kckpt_ctx *ctx, struct kckpt
 	return NULL;
 }
 
-static void stage_add(struct kckpt_save *save, const void *data, size_t len)
+/* A record of the stream: its fields @rec of @size bytes, and the runs behind them. */
+static int save_runs(struct kckpt_save *save, const struct kckpt_record *head, const void *rec, size_t size,
+		     const void *runs)
 {
-	memcpy(save->stage + save->staged, data, len);
-	save->staged += len;
+	struct kckpt_stream *stream = &save->stream;
+	u64 at = stream->at;
+
+	return kckpt_stream_add(stream, head, sizeof(*head), true) ?: kckpt_stream_add(stream, rec, size, true) ?:
+	       kckpt_stream_add(stream, runs, head->size - size, true) ?: save_index(save, at, head);
 }
 
-static int save_stage_batch(struct kckpt_save *save)
+/* The pages of the batch that the parent has. */
+static int save_parent(struct kckpt_save *save)
 {
 	struct kckpt_batch *batch = &save->batch;
+	struct kckpt_parent_rec rec = { .nr_runs = batch->nr_same };
+	struct kckpt_record head = {
+		.family = KCKPT_F_stream, .kind = KCKPT_K_parent, .object = save->source->id,
+		.size = sizeof(rec) + batch->nr_same * sizeof(batch->same[0]),
+	};
+	u32 i;
+
+	if (!batch->nr_same)
+		return 0;
+	rec.source = save->source->parent->object;
+	for (i = 0; i < batch->nr_same; i++)
+		save->nr_parent += batch->same[i].nr_pages;
+	return save_runs(save, &head, &rec, sizeof(rec), batch->same);
+}
+
+/* What goes before the pages of a batch. */
+static int save_batch_head(struct kckpt_save *save)
+{
+	static const u8 zeros[KCKPT_PAGE_SIZE];
+	struct kckpt_batch *batch = &save->batch;
+	struct kckpt_stream *stream = &save->stream;
 	struct kckpt_pages_rec rec = { .nr_runs = batch->nr_runs, .nr_data = batch->nr_data };
 	struct kckpt_record head = {
 		.family = KCKPT_F_stream, .kind = KCKPT_K_pages, .object = save->source->id,
 		.size = sizeof(rec) + batch->nr_runs * sizeof(batch->runs[0]),
 	};
-	u64 at = save->digest.at;
-	size_t pad;
 
-	save->staged = save->staged_at = 0;
-	stage_add(save, &head, sizeof(head));
-	stage_add(save, &rec, sizeof(rec));
-	stage_add(save, batch->runs, batch->nr_runs * sizeof(batch->runs[0]));
-	if (batch->nr_data) {
-		pad = -(at + save->staged) & (KCKPT_PAGE_SIZE - 1);
-		memset(save->stage + save->staged, 0, pad);
-		save->staged += pad;
-	}
+	if (!batch->nr_runs)
+		return 0;
 	save->nr_pages += batch->nr_data;
-	return save_index(save, at, &head);
+	return save_runs(save, &head, &rec, sizeof(rec), batch->runs) ?:
+	       kckpt_stream_add(stream, zeros, batch->nr_data ? -stream->at & (KCKPT_PAGE_SIZE - 1) : 0, true);
 }
 
-/* The next rows of what the address space shares with earlier ones. 1: they are staged, 0: there are no more. */
-static int save_stage_shares(struct kckpt_ctx *ctx, struct kckpt_save *save)
+/* The next rows of what the address space shares with earlier ones. 1: added, 0: there are no more. */
+static int save_shares(struct kckpt_ctx *ctx, struct kckpt_save *save)
 {
 	struct kckpt_share *share = ctx->share;
 	struct kckpt_shares_rec rec = {};
@@ -176,12 +205,8 @@ static int save_stage_shares(struct kckpt_ctx *ctx, struct kckpt_save *save)
 		return 0;
 	rec.nr_runs = min(share->rows.nr - share->staged, KCKPT_MAX_SHARES);
 	head.size = sizeof(rec) + rec.nr_runs * sizeof(*share->rows.runs);
-	save->staged = save->staged_at = 0;
-	stage_add(save, &head, sizeof(head));
-	stage_add(save, &rec, sizeof(rec));
-	stage_add(save, share->rows.runs + share->staged, rec.nr_runs * sizeof(*share->rows.runs));
 	share->staged += rec.nr_runs;
-	return save_index(save, save->digest.at, &head) ?: 1;
+	return save_runs(save, &head, &rec, sizeof(rec), share->rows.runs + share->staged - rec.nr_runs) ?: 1;
 }
 
 /* On to the next object that has pages, if there is one. */
@@ -194,17 +219,17 @@ static int save_next(struct kckpt_ctx *ctx, struct kckpt_save *save)
 	       kckpt_share_find(ctx, save->source) : 0;
 }
 
-/* 1: a batch is staged, 0: there are no more pages. */
+/* Looks up the next batch, and begins it. 1: added, 0: there are no more pages. */
 static int save_next_batch(struct kckpt_ctx *ctx, struct kckpt_save *save)
 {
 	int ret = 0;
 
 	kckpt_batch_put(&save->batch);
-	save->page_at = save->byte_at = 0;
+	save->page_at = 0;
 	if (!save->begun)
 		ret = save_next(ctx, save);
 	while (!ret && save->source) {
-		ret = save_stage_shares(ctx, save);
+		ret = save_shares(ctx, save);
 		if (ret)
 			return ret;
 		ret = kckpt_shadow_find(ctx, save->source, &save->addr, &save->batch);
@@ -212,10 +237,17 @@ static int save_next_batch(struct kckpt_ctx *ctx, struct kckpt_save *save)
 		if (ret < 0)
 			return ret;
 		if (ret)
-			return save_stage_batch(save) ?: 1;
+			return save_parent(save) ?: save_batch_head(save) ?: 1;
 		ret = save_next(ctx, save);
 	}
 	return ret;
+}
+
+static int save_pages(struct kckpt_ctx *ctx, struct kckpt_save *save)
+{
+	if (save->page_at == save->batch.nr_data)
+		return save_next_batch(ctx, save);
+	return kckpt_stream_add_page(&save->stream, kckpt_batch_page(&save->batch, save->page_at++)) ?: 1;
 }
 
 /* ---- the tail ---- */
@@ -223,7 +255,7 @@ static int save_next_batch(struct kckpt_ctx *ctx, struct kckpt_save *save)
 /* Appends to the tail; the root digest sees it. */
 static int tail_add(struct kckpt_save *save, const void *data, size_t len)
 {
-	xxh64_update(&save->digest.root, data, len);
+	xxh64_update(&save->stream.root, data, len);
 	return kckpt_recbuf_add(&save->tail, data, len);
 }
 
@@ -259,12 +291,12 @@ static int save_build_tail(struct kckpt_save *save)
 		struct kckpt_trailer_rec rec;
 	} trailer = {
 		.head = { .family = KCKPT_F_stream, .kind = KCKPT_K_trailer, .size = sizeof(trailer.rec) },
-		.rec.digests_at = save->digest.at,
+		.rec.digests_at = save->stream.at,
 	};
 	int err;
 
-	err = kckpt_digest_end(&save->digest) ?:
-	      tail_add_list(save, KCKPT_K_digests, save->digest.nr_chunks, &save->digest.chunks);
+	err = kckpt_stream_end_digests(&save->stream) ?:
+	      tail_add_list(save, KCKPT_K_digests, save->stream.nr_digests, &save->stream.digests);
 	if (err)
 		return err;
 	trailer.rec.index_at = trailer.rec.digests_at + save->tail.bytes;
@@ -272,83 +304,37 @@ static int save_build_tail(struct kckpt_save *save)
 	if (err)
 		return err;
 	trailer.rec.bytes = trailer.rec.digests_at + save->tail.bytes + sizeof(trailer);
-	trailer.rec.root = kckpt_digest_root(&save->digest);
+	trailer.rec.root = kckpt_stream_root(&save->stream);
 	trailer.rec.self = xxh64(&trailer, offsetof(typeof(trailer), rec.self), 0);
 	return kckpt_recbuf_add(&save->tail, &trailer, sizeof(trailer));
 }
 
-/* ---- read() ---- */
+/* ---- bytes ---- */
 
-/* Copies what lies together, as far as the reader has room; the digest sees what was copied. */
-static ssize_t save_copy(struct kckpt_save *save, const void *data, size_t len, struct iov_iter *to, bool is_page)
-{
-	size_t n = kckpt_should_fail() ? 0 : copy_to_iter(data, min(len, iov_iter_count(to)), to);
-	int err;
-
-	if (!n)
-		return -EFAULT;
-	err = save->phase == KCKPT_SAVE_TAIL ? 0 : kckpt_digest_add(&save->digest, data, n, is_page);
-	return err ?: n;
-}
-
-static ssize_t save_copy_buf(struct kckpt_save *save, const struct kckpt_recbuf *buf, struct iov_iter *to)
+/* What lies together in a buffer. 1: added, 0: there is no more. */
+static int save_buf(struct kckpt_save *save, const struct kckpt_recbuf *buf, bool in_root)
 {
 	const void *data;
 	size_t len;
-	ssize_t n;
 
 	data = kckpt_recbuf_next(buf, &save->cursor, &len);
 	if (!data)
 		return 0;
-	n = save_copy(save, data, len, to, false);
-	if (n > 0)
-		save->cursor.at += n;
-	return n;
-}
-
-static ssize_t save_copy_page(struct kckpt_save *save, struct iov_iter *to)
-{
-	void *data = page_address(kckpt_batch_page(&save->batch, save->page_at));
-	ssize_t n = save_copy(save, data + save->byte_at, PAGE_SIZE - save->byte_at, to, true);
-
-	if (n > 0) {
-		save->byte_at += n;
-		if (save->byte_at == PAGE_SIZE) {
-			save->byte_at = 0;
-			save->page_at++;
-		}
-	}
-	return n;
-}
-
-static ssize_t save_copy_pages(struct kckpt_ctx *ctx, struct kckpt_save *save, struct iov_iter *to)
-{
-	ssize_t n;
-	int ret;
-
-	if (save->staged_at == save->staged && save->page_at == save->batch.nr_data) {
-		ret = save_next_batch(ctx, save);
-		if (ret <= 0)
-			return ret;
-	}
-	if (save->staged_at == save->staged)
-		return save_copy_page(save, to);
-	n = save_copy(save, save->stage + save->staged_at, save->staged - save->staged_at, to, false);
-	if (n > 0)
-		save->staged_at += n;
-	return n;
+	len = min_t(size_t, len, KCKPT_PAGE_SIZE);
+	save->cursor.at += len;
+	return kckpt_stream_add(&save->stream, data, len, in_root) ?: 1;
 }
 
 /* 0: the phase is over. */
-static ssize_t save_step(struct kckpt_ctx *ctx, struct kckpt_save *save, struct iov_iter *to)
+static int save_step(struct kckpt_ctx *ctx, struct kckpt_save *save)
 {
 	switch (save->phase) {
 	case KCKPT_SAVE_RECORDS:
-		return save_copy_buf(save, &ctx->records, to);
+		return save_buf(save, &ctx->records, true);
 	case KCKPT_SAVE_PAGES:
-		return save_copy_pages(ctx, save, to);
+		return save_pages(ctx, save);
 	case KCKPT_SAVE_TAIL:
-		return save_copy_buf(save, &save->tail, to);
+		return save_buf(save, &save->tail, false);
 	default:
 		return 0;
 	}
@@ -361,33 +347,19 @@ static int save_next_phase(struct kckpt_save *save)
 	return save->phase == KCKPT_SAVE_TAIL ? save_build_tail(save) : 0;
 }
 
-ssize_t kckpt_save_read(struct kckpt_ctx *ctx, struct kckpt_save *save, struct iov_iter *to, bool *at_tail)
+int kckpt_save_fill(struct kckpt_ctx *ctx, struct kckpt_save *save, bool *at_tail)
 {
-	size_t done = 0;
-	ssize_t n = 0;
+	int ret;
 
-	while (!save->err && iov_iter_count(to) && save->phase != KCKPT_SAVE_DONE) {
-		n = save_step(ctx, save, to);
-		if (n < 0)
+	while (!save->err && save->phase != KCKPT_SAVE_DONE && kckpt_stream_left(&save->stream) < KCKPT_CHUNK_SIZE) {
+		ret = fatal_signal_pending(current) ? -EINTR : save_step(ctx, save);
+		if (!ret && save->phase == KCKPT_SAVE_PAGES && !*at_tail) {
+			*at_tail = !kckpt_stream_left(&save->stream);
 			break;
-		done += n;
+		}
+		save->err = ret ? min(ret, 0) : save_next_phase(save);
 		kckpt_progress(ctx);
-		if (fatal_signal_pending(current)) {
-			n = -EINTR;
-			break;
-		}
 		cond_resched();
-		if (n)
-			continue;
-		if (save->phase == KCKPT_SAVE_PAGES && !*at_tail) {
-			*at_tail = true;
-			break;
-		}
-		n = save_next_phase(save);
-		if (n)
-			break;
 	}
-	if (n < 0)
-		save->err = n;
-	return done ?: save->err;
+	return save->err;
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The stream of a dump, as read() sees it. Knows records and pages, no tasks. */
+/* The stream of a dump. Knows records and pages, no tasks. */
 #ifndef KCKPT_SAVE_H
 #define KCKPT_SAVE_H
 
-#include <linux/uio.h>
-
-#include "digest.h"
 #include "pages.h"
+#include "sink.h"
+#include "stream.h"
 
 struct kckpt_ctx;
 
@@ -14,23 +13,19 @@ enum kckpt_save_phase { KCKPT_SAVE_RECORDS, KCKPT_SAVE_PAGES, KCKPT_SAVE_TAIL, K
 
 struct kckpt_save {
 	enum kckpt_save_phase phase;
-	struct kckpt_digest digest;
+	struct kckpt_stream stream;
 	struct kckpt_recbuf_cursor cursor;
 	struct kckpt_recbuf index, tail;
 	u64 nr_rows;
-	u64 nr_pages, nr_zero;
+	u64 nr_pages, nr_zero, nr_parent;
 	int err;			/* what failed once fails for ever: the stream has a hole */
 
 	bool begun;
 	struct kckpt_object *source;	/* whose pages are being saved; NULL: before the first or after the last */
 	unsigned long addr;		/* next address of it */
 	struct kckpt_batch batch;
-	u32 page_at;			/* page of the batch, and byte of the page, to be read next */
-	u32 byte_at;
-
-	u32 staged, staged_at;		/* the batch's record, with the padding after it */
-	u8 stage[sizeof(struct kckpt_record) + sizeof(struct kckpt_pages_rec) +
-		 KCKPT_MAX_RUNS * sizeof(struct kckpt_page_run) + KCKPT_PAGE_SIZE];
+	u32 page_at;			/* page of the batch that comes next */
+	struct kckpt_sink sink;		/* of the request that is under way */
 };
 
 struct kckpt_save *kckpt_save_alloc(void);
@@ -43,9 +38,10 @@ int kckpt_save_begin(struct kckpt_ctx *ctx);
 int kckpt_save_records_end(struct kckpt_ctx *ctx, struct kckpt_save *save);
 
 /*
- * kckpt_save_read() - the next bytes of the image. Ends before the tail with *@at_tail set, so that the caller can
- * look whether the job is still what it was; called again, it goes on. Bytes, or a negative errno.
+ * kckpt_save_fill() - at least the next chunk of the stream, unless it ends before. Stops before the tail; when all
+ * before it was taken, with *@at_tail set, so that the caller can look whether the job is still what it was; called
+ * again, it goes on. 0 or a negative errno, which stays.
  */
-ssize_t kckpt_save_read(struct kckpt_ctx *ctx, struct kckpt_save *save, struct iov_iter *to, bool *at_tail);
+int kckpt_save_fill(struct kckpt_ctx *ctx, struct kckpt_save *save, bool *at_tail);
 
 #endif

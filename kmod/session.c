@@ -6,6 +6,7 @@
 #include <linux/pid_namespace.h>
 #include <linux/sched/signal.h>
 
+#include "compat/file.h"
 #include "fault.h"
 #include "ksym.h"
 #include "obj_cgroup.h"
@@ -14,6 +15,7 @@
 #include "session.h"
 #include "shadow.h"
 #include "share.h"
+#include "snapshot.h"
 
 #define DEFAULT_FREEZE_MS	10000
 #define DEFAULT_COMMIT_MS	10000
@@ -25,10 +27,16 @@ static void session_drop_memory(struct kckpt_session *session)
 {
 	kckpt_share_end(session->ctx.share);
 	session->ctx.share = NULL;
-	if (session->save)
+	if (session->save) {
 		kckpt_batch_put(&session->save->batch);
+		kckpt_stream_drop(&session->save->stream);
+	}
+	kckpt_snapshot_put(session->snapshot);
+	session->snapshot = NULL;
 	if (!session->load)
 		kckpt_shadow_drop(&session->ctx);
+	kckpt_snapshot_put(session->ctx.parent);
+	session->ctx.parent = NULL;
 }
 
 /* ---- the watchdog ---- */
@@ -208,6 +216,8 @@ static void session_end(struct kckpt_session *session, enum kckpt_state state)
 static int session_failed(struct kckpt_session *session, int err)
 {
 	session_rollback(session);
+	if (session->load)
+		kckpt_ahead_end(&session->load->ahead);
 	kckpt_crew_reap(session);
 	/* Ids, memory and files of what was begun; with somebody left, who may need them, they go with the last one. */
 	if (session->load && !READ_ONCE(session->crew.live))
@@ -226,7 +236,7 @@ static int session_enter(struct kckpt_session *session, u32 states)
 		return session->state == KCKPT_FAILED ? err : session_failed(session, err);
 	if (BIT(session->state) & states)
 		return 0;
-	/* Once more: sendfile() keeps an error to itself when it has moved something before. */
+	/* Once more: LOAD keeps it to itself when it has moved something before. */
 	if (session->state == KCKPT_FAILED && session->error)
 		return session->error;
 	return kckpt_fail(&session->ctx, NULL, KCKPT_E_BAD_STATE, 0, "state %u", session->state);
@@ -306,6 +316,7 @@ static void capture_result(struct kckpt_session *session, struct kckpt_capture *
 
 	req->image_bytes = image_bytes(ctx);
 	req->kept = ctx->kept;
+	memcpy(req->image, ctx->image, sizeof(req->image));
 	req->nr_tasks = ctx->nr_tasks;
 	req->nr_objects = ctx->objs.nr;
 	kckpt_for_each_object(&ctx->objs, obj) {
@@ -324,6 +335,8 @@ static int capture_forget(struct kckpt_session *session)
 	kckpt_share_end(ctx->share);
 	ctx->share = NULL;
 	kckpt_shadow_drop(ctx);
+	kckpt_snapshot_put(ctx->parent);
+	ctx->parent = NULL;
 	ctx->kept = KCKPT_KEPT_NOT;
 	memset(ctx->outside_group, 0, sizeof(ctx->outside_group));
 	kckpt_objtab_free(&ctx->objs);
@@ -339,9 +352,14 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 	ktime_t start = ktime_get();
 	int err, forget;
 
-	const u32 known = KCKPT_CAPTURE_CHECK | KCKPT_CAPTURE_FILES | KCKPT_CAPTURE_KEEP;
+	const u32 known = KCKPT_CAPTURE_CHECK | KCKPT_CAPTURE_FILES | KCKPT_CAPTURE_KEEP | KCKPT_CAPTURE_PARENT |
+			  KCKPT_CAPTURE_SNAPSHOT;
 
 	if (req->flags & ~known || req->reserved2)
+		return -EINVAL;
+	if (req->flags & KCKPT_CAPTURE_SNAPSHOT && !(req->flags & KCKPT_CAPTURE_KEEP))
+		return -EINVAL;
+	if (!(req->flags & KCKPT_CAPTURE_PARENT) && memchr_inv(req->parent, 0, sizeof(req->parent)))
 		return -EINVAL;
 	err = session_begin(session, BIT(KCKPT_FROZEN)) ?: copy_inherit(ctx, req->inherit, req->nr_inherit) ?:
 	      kckpt_outside_copy(ctx, req->external, req->nr_external);
@@ -352,7 +370,11 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 	if (!session->save)
 		return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "stream");
 	ctx->capture_flags = req->flags;
-	err = kckpt_capture(ctx, session->save, check_only);
+	ctx->cgroup_id = cgroup_id(ctx->cgrp);
+	if (req->flags & KCKPT_CAPTURE_PARENT)
+		err = kckpt_snapshot_open(ctx, req->parent);
+	if (!err)
+		err = kckpt_capture(ctx, session->save, check_only);
 	session->capture_ns = ktime_to_ns(ktime_sub(ktime_get(), start));
 	if (!err)
 		err = kckpt_session_check(session);
@@ -375,17 +397,84 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 /* Nothing is left to be read; and if the job runs already, nothing to be watched. */
 static void session_saved(struct kckpt_session *session)
 {
+	struct kckpt_snapshot *snapshot = NULL;
+
+	if (session->ctx.capture_flags & KCKPT_CAPTURE_SNAPSHOT && session->ctx.kept == KCKPT_KEPT)
+		snapshot = kckpt_snapshot_make(&session->ctx);
 	if (session->ctx.cgrp)
 		session_drop_memory(session);
 	else
 		session_rollback(session);
+	session->snapshot = snapshot;
+}
+
+/* Makes more of the image. */
+static int session_fill(struct kckpt_session *session)
+{
+	struct kckpt_ctx *ctx = &session->ctx;
+	bool at_tail = false;
+	int err = kckpt_save_fill(ctx, session->save, &at_tail);
+
+	if (err || !at_tail)
+		return err;
+	/* Pages were read from a job that must not have moved meanwhile, unless they were kept. */
+	err = kckpt_session_check(session) ?: ctx->kept == KCKPT_KEPT ? 0 : kckpt_capture_verify(ctx);
+	if (err)
+		session->save->err = err;
+	return err ?: kckpt_save_fill(ctx, session->save, &at_tail);
+}
+
+/* What the sink has room for. Bytes; 0: the image is complete; or a negative errno, the sink's own or @failed. */
+static ssize_t session_pour(struct kckpt_session *session, struct kckpt_sink *sink, bool *failed)
+{
+	struct kckpt_stream *stream = &session->save->stream;
+	u64 done = 0, start = ktime_get_ns();
+	struct kckpt_chunk *chunk;
+	ssize_t n = 0;
+	u32 from, len;
+
+	while (done < sink->room && n >= 0) {
+		chunk = kckpt_stream_next(stream, &from, &len);
+		if (!chunk && session->save->phase == KCKPT_SAVE_DONE)
+			break;
+		if (!chunk && WARN_ON_ONCE(kckpt_stream_left(stream)))
+			session->save->err = -EIO;
+		if (!chunk) {
+			n = session_fill(session);
+			*failed = n < 0 && !done;
+			continue;
+		}
+		n = sink->take(sink, chunk, from, min_t(u64, len, sink->room - done));
+		if (n < 0)
+			break;
+		stream->taken += n;
+		done += n;
+		kckpt_event_progress(session);
+		n = kckpt_session_check(session);
+		*failed = n < 0;
+	}
+	session->transfer_ns += ktime_get_ns() - start;
+	return *failed || !done ? n : done;
+}
+
+/* A request for bytes of the image is over. */
+static ssize_t session_poured(struct kckpt_session *session, ssize_t n, bool failed)
+{
+	/* EINTR would mean that it may be tried again. */
+	if (failed)
+		return session_failed(session, n == -EINTR ? -EIO : n);
+	if (session->save->phase == KCKPT_SAVE_DONE && !kckpt_stream_left(&session->save->stream)) {
+		session->state = KCKPT_SAVED;
+		kckpt_event_saved(session);
+		session_saved(session);
+	}
+	return n;
 }
 
 ssize_t kckpt_session_read(struct kckpt_session *session, struct iov_iter *to)
 {
-	struct kckpt_ctx *ctx = &session->ctx;
-	bool at_tail = false;
-	ssize_t n, more;
+	bool failed = false;
+	ssize_t n;
 	int err;
 
 	if (session->state == KCKPT_SAVED)
@@ -393,27 +482,51 @@ ssize_t kckpt_session_read(struct kckpt_session *session, struct iov_iter *to)
 	err = session_enter(session, BIT(KCKPT_CAPTURED));
 	if (err)
 		return err;
-	n = kckpt_save_read(ctx, session->save, to, &at_tail);
-	if (n >= 0 && at_tail) {
-		/* Pages were read from a job that must not have moved meanwhile, unless they were kept. */
-		err = kckpt_session_check(session) ?: ctx->kept == KCKPT_KEPT ? 0 : kckpt_capture_verify(ctx);
-		if (err)
-			return session_failed(session, err);
-		more = kckpt_save_read(ctx, session->save, to, &at_tail);
-		n = more < 0 ? more : n + more;
-	}
-	if (n < 0)
-		return session_failed(session, n);
-	err = kckpt_session_check(session);
+	kckpt_sink_iter(&session->save->sink, to);
+	n = session_pour(session, &session->save->sink, &failed);
+	return session_poured(session, n, failed);
+}
+
+ssize_t kckpt_session_splice(struct kckpt_session *session, struct pipe_inode_info *pipe, size_t len)
+{
+	bool failed = false;
+	ssize_t n;
+	int err;
+
+	if (session->state == KCKPT_SAVED)
+		return 0;
+	err = session_enter(session, BIT(KCKPT_CAPTURED));
 	if (err)
-		return session_failed(session, err);
-	kckpt_event_progress(session);
-	if (session->save->phase == KCKPT_SAVE_DONE) {
-		session->state = KCKPT_SAVED;
-		kckpt_event_saved(session);
-		session_saved(session);
+		return err;
+	kckpt_sink_pipe(&session->save->sink, pipe, len);
+	n = session_pour(session, &session->save->sink, &failed);
+	return session_poured(session, n, failed);
+}
+
+int kckpt_session_save(struct kckpt_session *session, struct kckpt_transfer *req)
+{
+	bool failed = false;
+	struct file *file;
+	ssize_t n;
+	int err;
+
+	if (req->flags)
+		return -EINVAL;
+	err = session_enter(session, BIT(KCKPT_CAPTURED) | BIT(KCKPT_SAVED));
+	if (err)
+		return err;
+	file = fget(req->fd);
+	if (!file)
+		return -EBADF;
+	n = session->state == KCKPT_SAVED ? 0 : kckpt_sink_file(&session->save->sink, file, req->bytes ?: U64_MAX);
+	if (!n && session->state == KCKPT_CAPTURED) {
+		n = session_pour(session, &session->save->sink, &failed);
+		kckpt_sink_file_end(&session->save->sink);
+		n = session_poured(session, n, failed);
 	}
-	return n;
+	fput(file);
+	req->bytes = max_t(ssize_t, n, 0);
+	return min_t(ssize_t, n, 0);
 }
 
 #define HOLDS_JOB (BIT(KCKPT_FROZEN) | BIT(KCKPT_CAPTURED) | BIT(KCKPT_SAVED))
@@ -465,6 +578,37 @@ int kckpt_session_kill(struct kckpt_session *session)
 	return err;
 }
 
+int kckpt_session_retain(struct kckpt_session *session)
+{
+	int err = session_enter(session, BIT(KCKPT_SAVED));
+
+	if (err)
+		return err;
+	if (!session->snapshot)
+		return kckpt_fail(&session->ctx, NULL, KCKPT_E_NO_SNAPSHOT, 0, "");
+	kckpt_snapshot_retain(session->snapshot);
+	session->snapshot = NULL;
+	return 0;
+}
+
+int kckpt_session_forget(struct kckpt_forget *req)
+{
+	struct cgroup *cgrp;
+
+	if (req->flags || req->reserved)
+		return -EINVAL;
+	if (req->cgroup < 0) {
+		req->nr = kckpt_snapshot_forget(0);
+		return 0;
+	}
+	cgrp = cgroup_get_from_fd(req->cgroup);
+	if (IS_ERR(cgrp))
+		return PTR_ERR(cgrp);
+	req->nr = kckpt_snapshot_forget(cgroup_id(cgrp));
+	cgroup_put(cgrp);
+	return 0;
+}
+
 int kckpt_session_release_frozen(struct kckpt_session *session)
 {
 	int err = session_enter_with_job(session, HOLDS_JOB);
@@ -485,32 +629,35 @@ static int session_write_failed(struct kckpt_session *session, int err)
 	return session_failed(session, err == -EBUSY || err == -EINTR ? -EIO : err);
 }
 
-ssize_t kckpt_session_write(struct kckpt_session *session, struct iov_iter *from)
+/* Before bytes of the image are taken. */
+static int session_load_begin(struct kckpt_session *session)
+{
+	int err = session_enter(session, BIT(KCKPT_EMPTY) | BIT(KCKPT_LOADING) | BIT(KCKPT_LOADED) |
+				BIT(KCKPT_INSTANTIATED) | BIT(KCKPT_COMPLETE));
+
+	if (err || session->state != KCKPT_EMPTY)
+		return err ?: session->state == KCKPT_LOADED ? -EBUSY : 0;
+	session->load = kckpt_load_alloc();
+	if (!session->load)
+		return kckpt_fail(&session->ctx, NULL, KCKPT_E_NO_MEMORY, 0, "stream");
+	session->state = KCKPT_LOADING;
+	kckpt_event_begun(session, KCKPT_OP_RESTORE);
+	watchdog_start(session, 0, 0);
+	return 0;
+}
+
+/* After that: @n bytes, since @start, or a negative errno, which only ends the session if it is of the image. */
+static ssize_t session_load_end(struct kckpt_session *session, ssize_t n, u64 start)
 {
 	struct kckpt_ctx *ctx = &session->ctx;
-	ssize_t n;
-	int err;
+	int err = session->load->err;
 
-	err = session_enter(session, BIT(KCKPT_EMPTY) | BIT(KCKPT_LOADING) | BIT(KCKPT_LOADED) |
-			    BIT(KCKPT_INSTANTIATED) | BIT(KCKPT_COMPLETE));
-	if (err)
-		return err;
-	if (session->state == KCKPT_LOADED)
-		return -EBUSY;
-	if (session->state == KCKPT_EMPTY) {
-		session->load = kckpt_load_alloc();
-		if (!session->load)
-			return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "stream");
-		session->state = KCKPT_LOADING;
-		kckpt_event_begun(session, KCKPT_OP_RESTORE);
-		watchdog_start(session, 0, 0);
-	}
-	n = kckpt_load_write(ctx, session->load, from);
-	if (n >= 0 && session->load->phase == KCKPT_LOAD_DONE)
+	if (!err && session->load->phase == KCKPT_LOAD_DONE)
 		err = kckpt_crew_wait_built(ctx, NULL);
+	session->transfer_ns += ktime_get_ns() - start;
 	err = err ?: kckpt_session_check(session);
-	if (n < 0 || err)
-		return session_write_failed(session, n < 0 ? n : err);
+	if (err)
+		return session_write_failed(session, err);
 	if (session->state == KCKPT_LOADING && session->load->records_done)
 		session->state = KCKPT_LOADED;
 	kckpt_event_progress(session);
@@ -519,6 +666,51 @@ ssize_t kckpt_session_write(struct kckpt_session *session, struct iov_iter *from
 		kckpt_event_complete(session);
 	}
 	return n;
+}
+
+ssize_t kckpt_session_write(struct kckpt_session *session, struct iov_iter *from)
+{
+	int err = session_load_begin(session);
+	u64 start = ktime_get_ns();
+
+	if (err)
+		return err;
+	kckpt_ahead_end(&session->load->ahead);
+	return session_load_end(session, kckpt_load_write(&session->ctx, session->load, from), start);
+}
+
+/* The image from a file, of which there is any part at any time. */
+static ssize_t load_from(struct kckpt_session *session, struct file *file, u64 max)
+{
+	int err = kckpt_file_is_seekable(file) ? 0 : -EINVAL;
+	u64 start = ktime_get_ns();
+	loff_t pos = file->f_pos;
+	ssize_t n;
+
+	err = err ?: !file->f_op->read_iter ? -EINVAL : !(file->f_mode & FMODE_READ) ? -EBADF :
+	      session_load_begin(session);
+	if (err)
+		return err;
+	n = kckpt_load_file(&session->ctx, session->load, file, &pos, max);
+	vfs_setpos(file, pos, MAX_LFS_FILESIZE);
+	/* EBUSY would mean the end of the records. */
+	return session_load_end(session, n == -EBUSY ? -EIO : n, start);
+}
+
+int kckpt_session_load(struct kckpt_session *session, struct kckpt_transfer *req)
+{
+	struct file *file;
+	ssize_t n;
+
+	if (req->flags)
+		return -EINVAL;
+	file = fget(req->fd);
+	if (!file)
+		return -EBADF;
+	n = load_from(session, file, req->bytes ?: U64_MAX);
+	fput(file);
+	req->bytes = max_t(ssize_t, n, 0);
+	return min_t(ssize_t, n, 0);
 }
 
 static int restore_check(struct kckpt_ctx *ctx)
@@ -739,14 +931,16 @@ void kckpt_session_stats(struct kckpt_session *session, struct kckpt_stats *stat
 		.pause_ns = kckpt_freezer_pause_ns(&session->freezer),
 		.create_ns = session->create_ns,
 		.commit_ns = session->commit_ns,
+		.transfer_ns = session->transfer_ns,
 	};
 	if (session->save) {
-		stats->bytes = session->save->digest.at + session->save->tail.bytes;
+		stats->bytes = session->save->stream.taken;
 		stats->pages = session->save->nr_pages;
 		stats->zero_pages = session->save->nr_zero;
+		stats->parent_pages = session->save->nr_parent;
 	}
 	if (session->load) {
-		stats->bytes = session->load->digest.at;
+		stats->bytes = session->load->stream.at;
 		stats->pages = session->load->nr_pages;
 		stats->zero_pages = session->load->nr_zero;
 	}

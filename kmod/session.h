@@ -42,13 +42,14 @@ struct kckpt_session {
 	struct kckpt_crew crew;
 	struct kckpt_save *save;
 	struct kckpt_load *load;
+	struct kckpt_snapshot *snapshot; /* what could be retained; NULL: nothing */
 
 	struct delayed_work watchdog;
 	unsigned long stall;		/* jiffies; 0: the watchdog is off */
 	unsigned long pause;		/* jiffies; 0: no bound */
 	int expired;			/* errno once the watchdog has fired: nothing is accepted any more */
 
-	u64 capture_ns, create_ns, commit_ns;
+	u64 capture_ns, create_ns, commit_ns, transfer_ns;
 	struct kckpt_events events;
 	wait_queue_head_t wait;		/* who polls */
 };
@@ -76,12 +77,17 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 int kckpt_session_thaw(struct kckpt_session *session);
 int kckpt_session_kill(struct kckpt_session *session);
 int kckpt_session_release_frozen(struct kckpt_session *session);
+int kckpt_session_retain(struct kckpt_session *session);
+int kckpt_session_forget(struct kckpt_forget *req);
 int kckpt_session_cgroups(struct kckpt_session *session, struct kckpt_cgroups *req);
 int kckpt_session_instantiate(struct kckpt_session *session, struct kckpt_instantiate *req);
 int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commit *req);
 int kckpt_session_abort(struct kckpt_session *session);
 void kckpt_session_stats(struct kckpt_session *session, struct kckpt_stats *stats);
+int kckpt_session_save(struct kckpt_session *session, struct kckpt_transfer *req);
+int kckpt_session_load(struct kckpt_session *session, struct kckpt_transfer *req);
 ssize_t kckpt_session_read(struct kckpt_session *session, struct iov_iter *to);
+ssize_t kckpt_session_splice(struct kckpt_session *session, struct pipe_inode_info *pipe, size_t len);
 ssize_t kckpt_session_write(struct kckpt_session *session, struct iov_iter *from);
 
 /* kckpt_is_session() - is this an open /dev/kckpt? */

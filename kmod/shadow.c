@@ -22,9 +22,11 @@
 #include "ksym.h"
 #include "shadow.h"
 #include "share.h"
+#include "snapshot.h"
 
 #define MAX_COPIES	(64UL << (20 - PAGE_SHIFT))	/* pages; more would take too long */
 #define SLACK		(16UL << (20 - PAGE_SHIFT))	/* pages that are left to others */
+#define SLACK_SHARE	16				/* what stays for long leaves this part of the limit, too */
 
 /* In the address that a reader has come to: it is at the copies of an address space. */
 #define AT_COPIES	BIT(BITS_PER_LONG - 1)
@@ -35,6 +37,7 @@
 struct need {
 	unsigned long mapped;	/* by all of its address spaces, each for itself */
 	unsigned long swapped;	/* comes back for us, and is copied then */
+	unsigned long tables;	/* that map them for us */
 };
 
 static struct need need_of(struct kckpt_ctx *ctx)
@@ -49,15 +52,28 @@ static struct need need_of(struct kckpt_ctx *ctx)
 			continue;
 		need.mapped += get_mm_counter(mm, MM_ANONPAGES);
 		need.swapped += 2 * get_mm_counter(mm, MM_SWAPENTS);
+		need.tables += mm_pgtables_bytes(mm) >> PAGE_SHIFT;
 	}
 	return need;
 }
 
+/* Of the page cache that is charged to a memory cgroup itself, what goes when room is wanted, at the least. */
+static unsigned long memcg_cache(struct mem_cgroup *memcg)
+{
+	unsigned long nr = 0;
+	int nid, zone;
+
+	for_each_online_node(nid)
+		for (zone = 0; zone < MAX_NR_ZONES; zone++)
+			nr += READ_ONCE(memcg->nodeinfo[nid]->lru_zone_size[zone][LRU_INACTIVE_FILE]);
+	return nr / 2;		/* as si_mem_available() guesses */
+}
+
 /*
- * In the memory cgroup of @mm and those above it. Processes that share pages have no more of them than there are, so
- * the highest one, which has the whole job, tells what *@most is in all.
+ * In the memory cgroup of @mm and those above it, of which @share parts of the limit stay free. Processes that share
+ * pages have no more of them than there are, so the highest one, which has the whole job, tells what *@most is in all.
  */
-static bool memcg_has_room(struct mm_struct *mm, const struct need *need, unsigned long *most)
+static bool memcg_has_room(struct mm_struct *mm, const struct need *need, unsigned long share, unsigned long *most)
 {
 	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(mm), *up;
 	unsigned long usage, limit;
@@ -65,9 +81,10 @@ static bool memcg_has_room(struct mm_struct *mm, const struct need *need, unsign
 
 	for (up = memcg; up && parent_mem_cgroup(up) && has; up = parent_mem_cgroup(up)) {
 		usage = page_counter_read(&up->memory);
+		usage -= min(usage, memcg_cache(up));
 		limit = min(READ_ONCE(up->memory.max), READ_ONCE(up->memory.high));
-		*most = min(need->mapped, usage) + need->swapped + SLACK;
-		has = usage + *most <= limit;
+		*most = min(need->mapped, usage) + need->swapped + need->tables + SLACK;
+		has = usage + *most + (share && limit < PAGE_COUNTER_MAX ? limit / share : 0) <= limit;
 	}
 	mem_cgroup_put(memcg);
 	return has;
@@ -76,13 +93,21 @@ static bool memcg_has_room(struct mm_struct *mm, const struct need *need, unsign
 static bool has_room(struct kckpt_ctx *ctx)
 {
 	struct need need = need_of(ctx);
-	unsigned long most = need.mapped + need.swapped + SLACK;
+	unsigned long most = need.mapped + need.swapped + need.tables + SLACK;
 	struct kckpt_object *obj;
 
 	kckpt_for_each_object(&ctx->objs, obj)
-		if (obj->family == KCKPT_F_mm && !memcg_has_room((struct mm_struct *)obj->ptr, &need, &most))
+		if (obj->family == KCKPT_F_mm && !memcg_has_room((struct mm_struct *)obj->ptr, &need, 0, &most))
 			return false;
 	return si_mem_available() >= (long)(most + MAX_COPIES);
+}
+
+bool kckpt_shadow_may_stay(struct mm_struct *of)
+{
+	struct need nothing = {};
+	unsigned long most;
+
+	return memcg_has_room(of, &nothing, SLACK_SHARE, &most) && si_mem_available() >= (long)MAX_COPIES;
 }
 
 /* ---- copies ---- */
@@ -185,6 +210,7 @@ static int shadow_areas(struct kckpt_ctx *ctx, struct mm_struct *mm, struct mm_s
 static int shadow_mm(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *nr)
 {
 	struct mm_struct *from = (struct mm_struct *)obj->ptr, *mm;
+	struct mem_cgroup *memcg, *others;
 	int err;
 
 	/* While obj->shadow->mm is not there, the pages of the job's own address space are found. */
@@ -197,16 +223,24 @@ static int shadow_mm(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned l
 #ifdef CONFIG_MEMCG
 	RCU_INIT_POINTER(mm->owner, NULL);	/* the caller, who may end before it */
 #endif
+	/* Page tables and areas, too, are memory that the job costs, not its dumper. */
+	memcg = get_mem_cgroup_from_mm(from);
+	others = set_active_memcg(memcg);
 	err = kckpt_share_lock_pair(from, mm);
 	if (!err) {
 		err = shadow_areas(ctx, mm, from);
 		kckpt_share_unlock_pair(from, mm);
 	}
-	if (err)
+	set_active_memcg(others);
+	mem_cgroup_put(memcg);
+	if (err) {
 		mmput(mm);
-	else
-		obj->shadow->mm = mm;
-	return err;
+		return err;
+	}
+	mmgrab(from);
+	obj->shadow->of = from;
+	obj->shadow->mm = mm;
+	return 0;
 }
 
 static int shadow_object(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *nr)
@@ -232,8 +266,10 @@ static void shadow_free(struct kckpt_shadow *shadow)
 		cond_resched();
 	}
 	xa_destroy(&shadow->copies);
-	if (shadow->mm)
+	if (shadow->mm) {
 		mmput(shadow->mm);
+		mmdrop(shadow->of);
+	}
 	kvfree(shadow);
 }
 
@@ -255,6 +291,9 @@ int kckpt_shadow_make(struct kckpt_ctx *ctx, u32 *kept)
 	int err = 0;
 
 	*kept = KCKPT_KEPT;
+	/* What was kept before may be what is in the way; it is of use to this image only if that builds on it. */
+	if (!has_room(ctx) && !ctx->parent)
+		kckpt_snapshot_forget(ctx->cgroup_id);
 	if (!has_room(ctx)) {
 		*kept = KCKPT_KEPT_NO_ROOM;
 		return 0;
@@ -294,6 +333,29 @@ static int copies_find(struct kckpt_object *obj, unsigned long *addr, struct kck
 	return batch->nr_runs > 0;
 }
 
+/*
+ * What the image has already goes: the job can write to it without making a copy, and has that memory again. In whole
+ * blocks, so that no huge page is split.
+ */
+static void shadow_drop_read(struct kckpt_ctx *ctx, struct kckpt_shadow *shadow, unsigned long addr)
+{
+	unsigned long from = shadow->read_to, to = round_down(addr, PMD_SIZE);
+	struct vm_area_struct *vma;
+	VMA_ITERATOR(it, shadow->mm, from);
+
+	/* Others may have the same pages, and look for them; or it is to stay as a whole. */
+	if (ctx->share || ctx->capture_flags & KCKPT_CAPTURE_SNAPSHOT || to <= from)
+		return;
+	if (mmap_read_lock_killable(shadow->mm))
+		return;
+	for_each_vma_range(it, vma, to) {
+		kckpt_zap(vma, max(vma->vm_start, from), min(vma->vm_end, to) - max(vma->vm_start, from));
+		cond_resched();
+	}
+	mmap_read_unlock(shadow->mm);
+	shadow->read_to = to;
+}
+
 int kckpt_shadow_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch)
 {
 	u32 nr_zero = 0;
@@ -302,6 +364,7 @@ int kckpt_shadow_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned 
 	if (!obj->shadow)
 		return kckpt_family(obj->family)->pages_find(ctx, obj, addr, batch);
 	if (obj->shadow->mm && !(*addr & AT_COPIES)) {
+		shadow_drop_read(ctx, obj->shadow, *addr);
 		ret = kckpt_batch_find(ctx, obj, addr, batch);
 		if (ret)
 			return ret;

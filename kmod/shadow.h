@@ -20,7 +20,9 @@ struct mm_struct;
 /* Of one object that has pages. */
 struct kckpt_shadow {
 	struct mm_struct *mm;		/* of an address space; NULL: not made yet, or no address space */
+	struct mm_struct *of;		/* whose copy that is, held against being another one's */
 	struct xarray copies;		/* struct page by number of the page */
+	unsigned long read_to;		/* what is below is not there any more: the image has it */
 };
 
 /*
@@ -30,6 +32,9 @@ struct kckpt_shadow {
  */
 int kckpt_shadow_make(struct kckpt_ctx *ctx, u32 *kept);
 void kckpt_shadow_drop(struct kckpt_ctx *ctx);
+
+/* kckpt_shadow_may_stay() - is there still room for copies that are kept of @of? */
+bool kckpt_shadow_may_stay(struct mm_struct *of);
 
 /* kckpt_shadow_find() - the pages_find verb of @obj, or, if it is kept, of what was kept. */
 int kckpt_shadow_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch);

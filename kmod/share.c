@@ -298,31 +298,16 @@ static int share_tables(struct vm_area_struct *dst, struct vm_area_struct *src, 
 	return err;
 }
 
-static pmd_t *share_pmd(struct mm_struct *mm, unsigned long addr)
-{
-	pgd_t *pgd = pgd_offset(mm, addr);
-	p4d_t *p4d;
-	pud_t *pud;
-
-	if (pgd_none(*pgd))
-		return NULL;
-	p4d = p4d_offset(pgd, addr);
-	if (p4d_none(*p4d))
-		return NULL;
-	pud = pud_offset(p4d, addr);
-	return pud_none(*pud) ? NULL : pmd_offset(pud, addr);
-}
-
 static bool is_huge_at(struct mm_struct *mm, unsigned long addr)
 {
-	pmd_t *pmd = share_pmd(mm, addr);
+	pmd_t *pmd = kckpt_pmd_at(mm, addr);
 
 	return pmd && (pmd_trans_huge(*pmd) || (!pmd_none(*pmd) && !pmd_present(*pmd)));
 }
 
 static bool is_free_at(struct mm_struct *mm, unsigned long addr)
 {
-	pmd_t *pmd = share_pmd(mm, addr);
+	pmd_t *pmd = kckpt_pmd_at(mm, addr);
 
 	return !pmd || pmd_none(*pmd);
 }
@@ -330,7 +315,7 @@ static bool is_free_at(struct mm_struct *mm, unsigned long addr)
 /* Nothing is mapped from @addr to @end, of one block, and as long as the area is locked nothing will be. */
 static bool is_free_range(struct mm_struct *mm, unsigned long addr, unsigned long end)
 {
-	pmd_t *pmd = share_pmd(mm, addr);
+	pmd_t *pmd = kckpt_pmd_at(mm, addr);
 	bool is_free = true;
 	spinlock_t *lock;
 	pte_t *pte;

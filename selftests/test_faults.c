@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -200,6 +201,45 @@ static int dump_kept(void)
 
 static const struct attempt a_kept_dump = { "dump", NULL, dump_kept, job_does_not_run };
 
+/* On top of the one before, whose snapshot is there until this one is retained. */
+static uint8_t parent[16];
+static bool has_parent;
+
+static int dump_increment(void)
+{
+	struct kckpt_capture request = { .flags = KCKPT_CAPTURE_KEEP | KCKPT_CAPTURE_SNAPSHOT | KCKPT_CAPTURE_FILES };
+	int dev = open(KCKPT_DEVICE, O_RDWR | O_CLOEXEC), err;
+
+	if (dev < 0)
+		return errno;
+	if (has_parent) {
+		request.flags |= KCKPT_CAPTURE_PARENT;
+		memcpy(request.parent, parent, sizeof(parent));
+	}
+	err = device_freeze(dev, job.cgroup) ?: device_capture_with(dev, &request) ?:
+	      device_read_and_thaw(dev, &request, &image);
+	if (!err && request.kept == KCKPT_KEPT)
+		err = device_do(dev, KCKPT_IOC_RETAIN);
+	if (!err && request.kept == KCKPT_KEPT) {
+		memcpy(parent, request.image, sizeof(parent));
+		has_parent = true;
+	}
+	close(dev);
+	return err;
+}
+
+static const struct attempt an_increment = { "dump", NULL, dump_increment, job_does_not_run };
+
+TEST_LIMIT(faults_in_an_increment, 300)
+{
+	need_faults();
+	runner_with_children = true;
+	runner_start(&job);
+	ASSERT_EQ(0, dump_increment());
+	ASSERT_TRUE(has_parent);
+	EXPECT_TRUE(walk(&of_the_module, &an_increment) > 50 / step());
+}
+
 TEST_LIMIT(faults_in_a_dump_that_keeps_the_memory, 300)
 {
 	need_faults();
@@ -210,6 +250,49 @@ TEST_LIMIT(faults_in_a_dump_that_keeps_the_memory, 300)
 	kill_all();
 	ASSERT_TRUE(runner_is_gone(&job));
 	EXPECT_EQ(0, restore());
+	EXPECT_TRUE(runner_runs(&job));
+}
+
+/* The kernel itself writes the image into a file, and reads it from there. */
+static int file = -1;
+
+static int dump_to_file(void)
+{
+	int dev = open(KCKPT_DEVICE, O_RDWR | O_CLOEXEC), err;
+
+	if (dev < 0)
+		return errno;
+	ASSERT_TRUE(!ftruncate(file, 0) && !lseek(file, 0, SEEK_SET));
+	err = device_freeze(dev, job.cgroup) ?: device_capture(dev) ?: device_save_to(dev, file) ?:
+	      device_do(dev, KCKPT_IOC_THAW);
+	close(dev);
+	return err;
+}
+
+static int restore_from_file(void)
+{
+	int dev = open(KCKPT_DEVICE, O_RDWR | O_CLOEXEC), err;
+
+	if (dev < 0)
+		return errno;
+	ASSERT_TRUE(!lseek(file, 0, SEEK_SET));
+	err = device_restore_from(dev, file, job.cgroup, KCKPT_INSTANTIATE_FILES_CHANGED);
+	close(dev);
+	return err;
+}
+
+static const struct attempt a_dump_to_file = { "dump", NULL, dump_to_file, job_does_not_run };
+static const struct attempt a_restore_from_file = { "restore", NULL, restore_from_file, something_is_left };
+
+TEST_LIMIT(faults_where_the_kernel_moves_the_image, 900)
+{
+	need_faults();
+	file = memfd_create("image", MFD_CLOEXEC);
+	runner_start(&job);
+	EXPECT_TRUE(walk(&of_the_module, &a_dump_to_file) > 50 / step());
+	kill_all();
+	ASSERT_TRUE(runner_is_gone(&job));
+	EXPECT_TRUE(walk(&of_the_module, &a_restore_from_file) > 50 / step());
 	EXPECT_TRUE(runner_runs(&job));
 }
 
@@ -348,11 +431,14 @@ static void need_kernel_faults(void)
 		test_skip("a kernel without fail-nth");
 }
 
+/* Reading what to do may be what fails, if that is still to come; not twice. */
 static void set_kernel_fault(int nth)
 {
 	const char *text = format("%d", nth);
+	ssize_t len = strlen(text);
 
-	ASSERT_EQ(strlen(text), pwrite(kernel_nth, text, strlen(text), 0));
+	if (pwrite(kernel_nth, text, len, 0) != len)
+		ASSERT_EQ(len, pwrite(kernel_nth, text, len, 0));
 }
 
 /* What is left to count down is 0 when it has happened; that reading fails is one, too. */
@@ -390,6 +476,15 @@ TEST_LIMIT(faults_of_the_kernel_in_a_dump_that_keeps_the_memory, 900)
 	EXPECT_TRUE(walk(&of_the_kernel, &a_kept_dump) > 0);
 }
 
+TEST_LIMIT(faults_of_the_kernel_in_an_increment, 900)
+{
+	need_kernel_faults();
+	runner_start(&job);
+	ASSERT_EQ(0, dump_increment());
+	ASSERT_TRUE(has_parent);
+	EXPECT_TRUE(walk(&of_the_kernel, &an_increment) > 0);
+}
+
 TEST_LIMIT(faults_of_the_kernel_in_a_restore, 1800)
 {
 	need_kernel_faults();
@@ -397,6 +492,17 @@ TEST_LIMIT(faults_of_the_kernel_in_a_restore, 1800)
 	runner_start(&job);
 	runner_dump(&job, &image);
 	EXPECT_TRUE(walk(&of_the_kernel, &a_restore) > 0);
+}
+
+TEST_LIMIT(faults_of_the_kernel_where_it_moves_the_image, 1800)
+{
+	need_kernel_faults();
+	file = memfd_create("image", MFD_CLOEXEC);
+	runner_start(&job);
+	EXPECT_TRUE(walk(&of_the_kernel, &a_dump_to_file) > 0);
+	kill_all();
+	ASSERT_TRUE(runner_is_gone(&job));
+	EXPECT_TRUE(walk(&of_the_kernel, &a_restore_from_file) > 0);
 }
 
 /* The allocations of this process and those it makes: of each @interval, one in two cases. Turning it off may be hit. */

@@ -14,123 +14,12 @@
 
 #include "image.h"
 #include "runner.h"
+#include "turns.h"
 #include "usage.h"
 
 #define PAGE 4096UL
-#define HUGE (2UL << 20)
 
 /* ---- jobs ---- */
-
-/* Pages of all kinds, written in turns: at any moment those in front have a number, and the rest the one before it. */
-#define NR_PRIVATE 600
-#define NR_SHARED 50
-#define NR_FILE 50
-#define NR_HUGE (HUGE / PAGE)
-#define NR (NR_PRIVATE + NR_SHARED + NR_FILE + NR_HUGE)
-
-static volatile uint64_t *pages[NR];
-
-static int add_pages(int at, char *from, size_t nr)
-{
-	size_t i;
-
-	for (i = 0; i < nr; i++)
-		pages[at + i] = (uint64_t *)(from + i * PAGE);
-	return at + nr;
-}
-
-static char *map_file(void)
-{
-	const char *path = format("%s.pages", test_path("file"));
-	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-	char *map;
-
-	if (fd < 0 || ftruncate(fd, NR_FILE * PAGE))
-		return MAP_FAILED;
-	map = mmap(NULL, NR_FILE * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-	close(fd);
-	return map;
-}
-
-static bool is_huge(const void *at)
-{
-	char *text = read_file("/proc/self/smaps"), *area = strstr(text, format("%lx-", (unsigned long)at));
-	bool huge = area && strtol(strstr(area, "AnonHugePages:") + 14, NULL, 10);
-
-	free(text);
-	return huge;
-}
-
-static bool map_pages(void)
-{
-	char *private = mmap(NULL, NR_PRIVATE * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *shared = mmap(NULL, NR_SHARED * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	char *room = mmap(NULL, 2 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *huge = (char *)(((uintptr_t)room + HUGE - 1) & ~(HUGE - 1)), *file = map_file();
-	int at = 0;
-
-	if (private == MAP_FAILED || shared == MAP_FAILED || room == MAP_FAILED || file == MAP_FAILED)
-		return false;
-	madvise(private, NR_PRIVATE * PAGE, MADV_NOHUGEPAGE);
-	if (mprotect(huge, HUGE, PROT_READ | PROT_WRITE) || madvise(huge, HUGE, MADV_HUGEPAGE))
-		return false;
-	*huge = 0;
-	at = add_pages(at, private, NR_PRIVATE / 2);
-	at = add_pages(at, shared, NR_SHARED);
-	at = add_pages(at, file, NR_FILE);
-	at = add_pages(at, huge, NR_HUGE);
-	at = add_pages(at, private + NR_PRIVATE / 2 * PAGE, NR_PRIVATE - NR_PRIVATE / 2);
-	return at == NR && is_huge(huge);
-}
-
-/* Ends when a page is of another time than the others. */
-static int take_turns(void)
-{
-	uint64_t turn;
-	int i;
-
-	for (turn = 1;; turn++) {
-		for (i = 0; i < (int)NR; i++) {
-			if (*pages[i] != turn - 1)
-				return job_complain(__FILE__, __LINE__, format("page %d", i));
-			*pages[i] = turn;
-		}
-		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
-	}
-}
-
-static int writes_in_turns(void)
-{
-	JOB_SETUP(map_pages());
-	return take_turns();
-}
-
-/* The same in a child, that has everything from its parent, which waits. */
-static int child_writes_in_turns(void)
-{
-	int i;
-	pid_t pid;
-
-	JOB_SETUP(map_pages());
-	for (i = 0; i < (int)NR; i++)
-		*pages[i] = 4711;
-	pid = fork();
-	if (!pid) {
-		for (i = 0; i < (int)NR; i++)
-			*pages[i] = 0;
-		take_turns();
-		_exit(1);
-	}
-	for (;;) {
-		usleep(1000);
-		/* What is private is untouched. */
-		for (i = 0; i < NR_PRIVATE / 2; i++)
-			if (*pages[i] != 4711) {
-				kill(pid, SIGKILL);
-				return job_complain(__FILE__, __LINE__, format("page %d of the parent", i));
-			}
-	}
-}
 
 static size_t memory_len;
 
@@ -260,6 +149,66 @@ TEST(shadow_has_what_the_job_has)
 	EXPECT_TRUE(kept > (memory_len >> 12) && kept == pages_of(dev));
 	close(dev);
 	ASSERT_TRUE(write_file(format("%s/cgroup.freeze", job.cgroup), "0") && runner_runs(&job));
+}
+
+/* Writes to all of its memory when note 1 says so, and to note 2 that it has. */
+static int writes_when_told(void)
+{
+	char *all = mmap(NULL, memory_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t i;
+
+	JOB_SETUP(all != MAP_FAILED && !madvise(all, memory_len, MADV_NOHUGEPAGE));
+	memset(all, 7, memory_len);
+	while (!job_notes()[1]) {
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+		usleep(1000);
+	}
+	for (i = 0; i < memory_len; i += PAGE)
+		all[i]++;
+	for (job_notes()[2] = 1;; usleep(1000))
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+}
+
+static void read_part(int dev, size_t len)
+{
+	char *buffer = malloc(1 << 20);
+	ssize_t n;
+
+	for (; len; len -= n) {
+		n = read(dev, buffer, len < 1 << 20 ? len : 1 << 20);
+		ASSERT_TRUE(n > 0);
+	}
+	free(buffer);
+}
+
+static long memory_of(const struct job *job)
+{
+	return atol(read_file(format("%s/memory.current", job->cgroup)));
+}
+
+/* What is still to be read is copied when the job writes to it, and what was read last (see stream.h). */
+TEST(shadow_goes_as_it_is_read)
+{
+	double end = now() + 20 * test_patience();
+	struct job job;
+	long before;
+	int dev;
+
+	memory_len = 64 << 20;
+	start_running(&job, writes_when_told);
+	dev = start_kept(&job);
+	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
+	read_part(dev, memory_len * 3 / 4);
+	before = memory_of(&job);
+	job_notes()[1] = 1;
+	while (!job_notes()[2] && now() < end)
+		usleep(1000);
+	ASSERT_TRUE(job_notes()[2]);
+	test_say("%ld KiB more, of %zu", (memory_of(&job) - before) >> 10, memory_len >> 10);
+	EXPECT_TRUE(memory_of(&job) - before < (long)memory_len / 2);
+	close(dev);
+	ASSERT_TRUE(runner_runs(&job));
+	kill_job(&job);
 }
 
 TEST(shadow_can_be_read_before_the_thaw)

@@ -133,7 +133,7 @@ static pid_t dump_into_stuck_pipe(struct job *job, int *reader)
 	*reader = ends[0];
 	while (!cgroup_is_frozen(job->cgroup) && now() < end)
 		usleep(1000);
-	ASSERT_TRUE(wait_in_syscall(pid, pid, SYS_write));
+	ASSERT_TRUE(wait_in_syscall(pid, pid, SYS_splice));
 	return pid;
 }
 

@@ -134,6 +134,13 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 ssize_t kckpt_session_read(struct kckpt_session *session, void *buffer, size_t size);
 
 /*
+ * kckpt_session_save() - the same into @fd; where it is a file or a pipe the kernel itself writes to it, without a copy
+ * by way of the caller. At most @size bytes, as soon as there are some. Returns how many; 0: the image is complete.
+ * After an error of a file, such as -ENOSPC, the session is as it was; after one of something else bytes may be lost.
+ */
+ssize_t kckpt_session_save(struct kckpt_session *session, int fd, size_t size);
+
+/*
  * A progress callback: @bytes of the image have been moved so far. 0: go on; a negative errno ends the transfer, which
  * returns it. The session is then as it was, and is usually closed.
  */
@@ -149,6 +156,16 @@ int kckpt_dump_to_fd(struct kckpt_session *session, int fd, kckpt_progress_fn *p
 int kckpt_session_thaw(struct kckpt_session *session);
 int kckpt_session_kill(struct kckpt_session *session);
 int kckpt_session_release_frozen(struct kckpt_session *session);
+
+/*
+ * Increments, see <kckpt/uapi.h>. kckpt_session_retain() - when the image is complete, and safe where it is to be, and
+ * before the dump ends: the module keeps the snapshot that was captured with KCKPT_CAPTURE_SNAPSHOT. A later capture
+ * with KCKPT_CAPTURE_PARENT and the UUID of this image (kckpt_capture.image) makes an image that builds on it.
+ * kckpt_session_forget() - in any state: drop what is kept so of @cgroup, a descriptor; -1: of all. Returns how many
+ * there were. A restore takes whole images only: `kckpt flatten` makes one of an increment and its parents.
+ */
+int kckpt_session_retain(struct kckpt_session *session);
+int kckpt_session_forget(struct kckpt_session *session, int cgroup);
 
 /* ---- restore ---- */
 

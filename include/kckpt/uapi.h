@@ -37,14 +37,15 @@
  *
  * write() takes the image in pieces of any size. It stops at the end of the records with a short count; a
  * write there before INSTANTIATE fails with EBUSY. Writing past the end of the image fails with EFBIG.
- * sendfile() from a file does the same without a copy by way of the caller; it may return a short count for other
- * reasons, too, also of a failure: the next one tells, and only EBUSY is the end of the records. A session that has
- * failed gives the same errno for whatever is asked of it but STATS, REPORT and ABORT.
+ * LOAD from a file does the same without a copy by way of the caller; less than was asked for may be due to a failure,
+ * too: the next one tells. A session that has failed gives the same errno for whatever is asked of it but STATS, REPORT
+ * and ABORT.
  *
  * poll() tells what makes sense now: EPOLLOUT in EMPTY, LOADING and INSTANTIATED, where write() takes the image;
  * EPOLLIN in CAPTURED and SAVED, where read() gives it; EPOLLHUP in DONE; EPOLLERR when the session has failed, a
  * task could not build itself, or the watchdog has ended it, which wakes who polls. splice() from the device does
- * as read(), and copies, too; it does not wait for another thread that uses the session, but fails with EBUSY.
+ * as read(); where memory is kept (KCKPT_CAPTURE_KEEP) its pages go into the pipe as they are, else they are copied. It
+ * does not wait for another thread that uses the session, but fails with EBUSY.
  *
  * Errors: an ioctl, read or write that fails returns -1 with errno as usual, and the session keeps a *report*,
  * a list of struct kckpt_error that says what, which task, descriptor and path, to be fetched with
@@ -187,10 +188,15 @@ struct kckpt_capture {
 	__u64 external;		/* struct kckpt_external * */
 	__u32 nr_external;
 	__u32 reserved2;
+	__u8  parent[16];	/* with PARENT: UUID of the image that this one is to build on */
+	/* out */
+	__u8  image[16];	/* UUID of this one */
 };
 #define KCKPT_CAPTURE_CHECK	(1u << 0)	/* only report; nothing is kept */
 #define KCKPT_CAPTURE_FILES	(1u << 1)	/* files that were deleted go into the image, with their contents */
 #define KCKPT_CAPTURE_KEEP	(1u << 2)	/* keep the memory as it is, copy-on-write, if that can be */
+#define KCKPT_CAPTURE_PARENT	(1u << 3)	/* an increment: without what was not written since `parent` */
+#define KCKPT_CAPTURE_SNAPSHOT	(1u << 4)	/* with KEEP: hold what is kept until RETAIN, for the next increment */
 
 /*
  * What came of KEEP. Where memory is kept, the job may be thawed before the image is read: THAW then leaves the session
@@ -201,6 +207,42 @@ enum kckpt_kept {
 	KCKPT_KEPT,
 	KCKPT_KEPT_NO_ROOM,	/* no room for all that the job may write to: in its cgroup, or the machine */
 	KCKPT_KEPT_TOO_MUCH,	/* too much of what can only be copied while the job stands still: shared memory */
+};
+
+/*
+ * Increments. An image that is captured with PARENT has only those private anonymous pages that the job has written to
+ * since its parent was captured; of others it says that the parent has them. It takes a *snapshot* of that time for it:
+ * capture the parent with KEEP and SNAPSHOT, read it, and when it is safe where it is to be, KCKPT_IOC_RETAIN hands the
+ * snapshot to the module. There it is, without any descriptor, for later sessions: one for each cgroup, until
+ * another takes its place, or FORGET, or the job ends, or its memory gets short, or the module is unloaded.
+ * Until RETAIN the snapshot before is still there: nothing is lost when an image cannot be written. But a capture with
+ * KEEP and without PARENT that finds no room drops it.
+ * CAPTURE fails (PARENT_NOT_KEPT) when there is no snapshot of `parent`: an image without parent can then be had.
+ * RETAIN fails (NO_SNAPSHOT) where memory was not kept.
+ *
+ * LOAD and write() take whole images only (else IMAGE_PARENT): who restores an increment puts it together with its
+ * parents first. docs/image-format.md tells how; the tool does, see kckpt-flatten(8).
+ *
+ * KCKPT_IOC_FORGET, any state: drops the snapshot of a cgroup.
+ */
+struct kckpt_forget {
+	__s32 cgroup;		/* descriptor of a cgroup v2 directory; -1: all there are */
+	__u32 flags;		/* none yet */
+	__u32 nr;		/* out: how many there were */
+	__u32 reserved;
+};
+
+/*
+ * KCKPT_IOC_SAVE, as read(), and KCKPT_IOC_LOAD, as write(): the kernel itself writes the image into a file, or reads
+ * it from one, without a copy between. A regular file or a block device: else, and for O_DIRECT on an overlay, EINVAL.
+ * From the file's position on, which is moved at the end; O_DIRECT is used for what is aligned. An errno of the file
+ * leaves the session as it was, and nothing of the image is lost. SAVE moves 0 bytes when the image is complete; LOAD
+ * at the end of the file, and fails with EBUSY where the records end.
+ */
+struct kckpt_transfer {
+	__s32 fd;
+	__u32 flags;		/* none yet */
+	__u64 bytes;		/* in: at most; 0: all that there is. out: moved */
 };
 
 /* KCKPT_IOC_INSTANTIATE: LOADED -> INSTANTIATED; stays LOADED on a refusal of the check, else FAILED. */
@@ -260,6 +302,8 @@ struct kckpt_stats {
 	__u64 pause_ns;		/* from the freeze request until the thaw; still growing while frozen */
 	__u64 create_ns;	/* until all tasks existed, some with their memory */
 	__u64 commit_ns;
+	__u64 transfer_ns;	/* within read, write, splice, SAVE and LOAD */
+	__u64 parent_pages;	/* left out since the parent image has them */
 };
 
 #define KCKPT_IOC_INFO		_IOWR(0xCB, 0, struct kckpt_info)
@@ -275,5 +319,9 @@ struct kckpt_stats {
 #define KCKPT_IOC_REPORT	_IOWR(0xCB, 9, struct kckpt_report)
 #define KCKPT_IOC_STATS		_IOR(0xCB, 10, struct kckpt_stats)
 #define KCKPT_IOC_CGROUPS	_IOWR(0xCB, 11, struct kckpt_cgroups)
+#define KCKPT_IOC_SAVE		_IOWR(0xCB, 12, struct kckpt_transfer)
+#define KCKPT_IOC_LOAD		_IOWR(0xCB, 13, struct kckpt_transfer)
+#define KCKPT_IOC_RETAIN	_IO(0xCB, 14)	/* in SAVED: the module keeps the snapshot */
+#define KCKPT_IOC_FORGET	_IOWR(0xCB, 15, struct kckpt_forget)
 
 #endif /* KCKPT_UAPI_H */

@@ -3,6 +3,7 @@
 #define KCKPT_COMPAT_FILE_H
 
 #include <linux/fs.h>
+#include <linux/uio.h>
 #include <linux/version.h>
 
 /*
@@ -95,6 +96,59 @@ static inline int kckpt_file_owner_alloc(struct file *file)
 #else
 #define KCKPT_FILE_FLAGS_INTERNAL __FMODE_EXEC
 #endif
+
+/*
+ * kckpt_file_write(), kckpt_file_read() - at *@pos, which moves on; @direct: without the page cache, if the file was
+ * opened so. vfs_iocb_iter_write() waits for a frozen file system since 6ae654392bb5 ("fs: move
+ * kiocb_start_write() into vfs_iocb_iter_write()") (v6.8); before, the caller had to.
+ */
+static inline void kckpt_file_iocb(struct file *file, struct kiocb *iocb, loff_t pos, bool direct)
+{
+	init_sync_kiocb(iocb, file);
+	iocb->ki_pos = pos;
+	if (!direct)
+		iocb->ki_flags &= ~IOCB_DIRECT;
+}
+
+/*
+ * kckpt_file_is_seekable() - may the image go there, or come from there? Not through a file system above another one
+ * with O_DIRECT, which asks the one below for it whatever the request says.
+ */
+static inline bool kckpt_file_is_seekable(const struct file *file)
+{
+	umode_t mode = file_inode(file)->i_mode;
+
+	return (S_ISREG(mode) || S_ISBLK(mode)) &&
+	       !(file->f_flags & O_DIRECT && file->f_path.dentry->d_flags & DCACHE_OP_REAL);
+}
+
+static inline ssize_t kckpt_file_write(struct file *file, struct iov_iter *iter, loff_t *pos, bool direct)
+{
+	struct kiocb iocb;
+	ssize_t n;
+
+	kckpt_file_iocb(file, &iocb, *pos, direct);
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	n = vfs_iocb_iter_write(file, &iocb, iter);
+#else
+	file_start_write(file);
+	n = vfs_iocb_iter_write(file, &iocb, iter);
+	file_end_write(file);
+#endif
+	*pos = iocb.ki_pos;
+	return n;
+}
+
+static inline ssize_t kckpt_file_read(struct file *file, struct iov_iter *iter, loff_t *pos, bool direct)
+{
+	struct kiocb iocb;
+	ssize_t n;
+
+	kckpt_file_iocb(file, &iocb, *pos, direct);
+	n = vfs_iocb_iter_read(file, &iocb, iter);
+	*pos = iocb.ki_pos;
+	return n;
+}
 
 /* kckpt_file_count() - references to an open file. file_count() does not want it const since v6.13. */
 static inline unsigned long kckpt_file_count(const struct file *file)

@@ -2,7 +2,7 @@
 /*
  * limits N FOLDER - how long this machine takes for what nobody can do without, with N MiB in small pages; as JSON.
  *
- *	copy_s		memcpy() of each page into a buffer of 2 MiB: a stream that somebody takes
+ *	copy_s		memcpy() of each page into a buffer of 1 MiB: a stream that somebody takes
  *	tables_s	fork(): copying the page tables
  *	fill_s		new pages, and a copy into each: a restore
  *	write_s		write() into a new file in FOLDER: an image
@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define PAGE 4096UL
-#define BUFFER (2UL << 20)
+#define BUFFER (1UL << 20)
 
 static double now(void)
 {

@@ -138,6 +138,37 @@ int device_restore(int dev, const struct image *image, const char *cgroup, uint3
 	return err;
 }
 
+long long device_transfer(int dev, unsigned long request, int fd, uint64_t bytes)
+{
+	struct kckpt_transfer transfer = { .fd = fd, .bytes = bytes };
+
+	return ioctl(dev, request, &transfer) ? -errno : (long long)transfer.bytes;
+}
+
+/* Until there is no more. */
+static int transfer_all(int dev, unsigned long request, int fd)
+{
+	long long n;
+
+	while ((n = device_transfer(dev, request, fd, 0)) > 0)
+		;
+	return -n;
+}
+
+int device_save_to(int dev, int fd)
+{
+	return transfer_all(dev, KCKPT_IOC_SAVE, fd);
+}
+
+int device_restore_from(int dev, int fd, const char *cgroup, uint32_t flags)
+{
+	int err = transfer_all(dev, KCKPT_IOC_LOAD, fd);
+
+	if (err != EBUSY)
+		return err ?: EBADMSG;
+	return device_instantiate(dev, cgroup, flags) ?: transfer_all(dev, KCKPT_IOC_LOAD, fd) ?: device_commit(dev);
+}
+
 uint32_t device_first_code(int dev)
 {
 	struct kckpt_error error = {};

@@ -34,6 +34,11 @@ int device_commit(int dev);
 /* The whole restore in the open session @dev; with DRY_RUN, @cgroup is not used. */
 int device_restore(int dev, const struct image *image, const char *cgroup, uint32_t flags);
 
+/* KCKPT_IOC_SAVE or LOAD, from where @fd stands: bytes, or a negative errno. */
+long long device_transfer(int dev, unsigned long request, int fd, uint64_t bytes);
+int device_save_to(int dev, int fd);		/* all of it */
+int device_restore_from(int dev, int fd, const char *cgroup, uint32_t flags);
+
 uint32_t device_first_code(int dev);	/* of the report; 0: it is empty */
 void device_say_report(int dev);	/* all of it, as diagnostics */
 uint32_t device_state(int dev);

@@ -93,8 +93,18 @@ class Kckpt:
         """Returns the seconds for which the program stood still."""
         # under emulation a pause may be longer than what is allowed by default
         options = ['--leave-running', '--max-pause', '30000'] if leave_running else []
-        told = run(self.tool, 'dump', job.cgroup, '-o', self.image(job), '--json', *options)
-        return json.loads(told)['stats']['pause_ns'] / 1e9
+        stats = json.loads(run(self.tool, 'dump', job.cgroup, '-o', self.image(job), '--json', *options))['stats']
+        self.saved = stats['transfer_ns'] / 1e9
+        return stats['pause_ns'] / 1e9
+
+    def stream(self, job):
+        """The image to somebody who only takes it; returns the seconds that this took."""
+        with subprocess.Popen(['cat'], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as reader:
+            told = subprocess.run([self.tool, 'dump', job.cgroup, '-o', '-', '--json', '--leave-running',
+                                   '--max-pause', '30000'], stdin=subprocess.DEVNULL, stdout=reader.stdin,
+                                  stderr=subprocess.PIPE, text=True, check=True).stderr
+            reader.stdin.close()
+        return json.loads(told)['stats']['transfer_ns'] / 1e9
 
     def size(self, job):
         return os.path.getsize(self.image(job))
@@ -104,9 +114,25 @@ class Kckpt:
         lines = run(self.tool, 'show', self.image(job)).splitlines()
         return [line for line in lines if not line.startswith(AREA)]
 
+    def increment(self, job, nr, leave_running):
+        """The image @nr on top of the one before, 0: a whole one. Returns the bytes of it."""
+        image = '%s/%d.kimg' % (job.folder, nr)
+        options = ['--parent', '%s/%d.kimg' % (job.folder, nr - 1)] if nr else []
+        options += ['--leave-running', '--keep-snapshot', '--max-pause', '30000'] if leave_running else []
+        run(self.tool, 'dump', job.cgroup, '-o', image, *options)
+        os.path.exists(self.image(job)) and os.unlink(self.image(job))
+        os.symlink('%d.kimg' % nr, self.image(job))
+        return os.path.getsize(image)
+
+    def auto(self, job, every):
+        """Images again and again, until the process that is returned is ended."""
+        return subprocess.Popen([self.tool, 'auto', job.cgroup, '-d', job.folder + '/auto', '--every', '%ds' % every,
+                                 '--max-pause', '30000', '--quiet'], stdin=subprocess.DEVNULL)
+
     def restore(self, job):
-        run(self.tool, 'restore', self.image(job), '--detach', '--cgroup', job.cgroup,
-            '--pidfile', job.folder + '/pid')
+        told = run(self.tool, 'restore', self.image(job), '--detach', '--cgroup', job.cgroup,
+                   '--pidfile', job.folder + '/pid', '--json')
+        self.loaded = json.loads(told)['stats']['transfer_ns'] / 1e9
 
 
 class Criu:
@@ -138,6 +164,17 @@ class Criu:
         next(numbers), next(numbers)        # tag and length of the inner message
         fields = dict(zip(numbers, numbers))
         return fields[2 << 3] / 1e6
+
+    def increment(self, job, nr, leave_running):
+        folder = '%s/images-%d' % (job.folder, nr)
+        os.mkdir(folder)
+        options = ['--prev-images-dir', '../images-%d' % (nr - 1)] if nr else []
+        options += ['--leave-running'] if leave_running else []
+        run(self.tool, 'dump', '--no-default-config', '-v0', '-D', folder, '-t', str(job.process.pid), '--track-mem',
+            *options)
+        if not leave_running:
+            os.symlink('images-%d' % nr, job.folder + '/images')
+        return sum(entry.stat().st_size for entry in os.scandir(folder))
 
     def size(self, job):
         return sum(entry.stat().st_size for entry in os.scandir(job.folder + '/images'))

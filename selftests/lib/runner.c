@@ -202,9 +202,7 @@ bool runner_is_gone(struct job *job)
 	bool childless;
 
 	while (now() < end) {
-		while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
-			;
-		childless = errno == ECHILD;
+		childless = reap_children();
 		/* A task leaves its cgroup before it becomes a zombie. */
 		if (kill(job->pid, 0) && cgroup_is_empty(job->cgroup) && (childless || !runner_with_children))
 			return !cgroup_is_frozen(job->cgroup);

@@ -98,6 +98,16 @@ int wait_exit(pid_t pid, int timeout_ms)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+bool reap_children(void)
+{
+	pid_t pid;
+
+	do
+		pid = waitpid(-1, NULL, WNOHANG | __WALL);
+	while (pid > 0);
+	return pid < 0 && errno == ECHILD;
+}
+
 bool futex_wait(uint32_t *word, uint32_t value, int timeout_ms)
 {
 	struct timespec ts = { timeout_ms / 1000, timeout_ms % 1000 * 1000000 };

@@ -22,6 +22,9 @@ bool write_bytes(const char *path, const void *data, size_t len);
 /* Exit status of a child, 128 + signal, or -1 if it did not end in time. */
 int wait_exit(pid_t pid, int timeout_ms);
 
+/* Takes the status of all children that have ended; true if there are no others. */
+bool reap_children(void);
+
 /* Waits until *@word is not @value any more; false after @timeout_ms (-1: never). */
 bool futex_wait(uint32_t *word, uint32_t value, int timeout_ms);
 void futex_wake(uint32_t *word);

@@ -27,11 +27,22 @@ void add_files_option(CLI::App &app, uint32_t &capture_flags)
 		->check(CLI::IsMember({"capture"}));
 }
 
+void add_parent_option(CLI::App &app, std::vector<std::string> &parents)
+{
+	app.add_option("--parent", parents,
+		       "where an image is that this increment builds on (default: beside it); may be repeated");
+}
+
 void print_json(const nlohmann::ordered_json &value, FILE *out)
 {
 	/* Names and paths may hold bytes that are not UTF-8. */
 	const std::string text = value.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 	fprintf(out, "%s\n", text.c_str());
+}
+
+void print_json_line(const nlohmann::ordered_json &value)
+{
+	printf("%s\n", value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
 }
 
 } // namespace kckpt

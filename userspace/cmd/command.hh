@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -55,11 +56,19 @@ private:
 /* --files=capture, a flag of KCKPT_IOC_CAPTURE. */
 void add_files_option(CLI::App &app, uint32_t &capture_flags);
 
-void print_json(const nlohmann::ordered_json &value, FILE *out);
+/* --parent, where increments are put together with what they build on. */
+void add_parent_option(CLI::App &app, std::vector<std::string> &parents);
 
+void print_json(const nlohmann::ordered_json &value, FILE *out);
+/* One of many, on standard output: a line each. */
+void print_json_line(const nlohmann::ordered_json &value);
+
+std::unique_ptr<Command> make_auto();
 std::unique_ptr<Command> make_check();
 std::unique_ptr<Command> make_dump();
 std::unique_ptr<Command> make_features();
+std::unique_ptr<Command> make_flatten();
+std::unique_ptr<Command> make_forget();
 std::unique_ptr<Command> make_freeze();
 std::unique_ptr<Command> make_monitor();
 std::unique_ptr<Command> make_restore();

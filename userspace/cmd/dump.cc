@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <unistd.h>
 
-#include <optional>
+#include <array>
+#include <cstring>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cmd/command.hh"
+#include "cmd/dump_job.hh"
 #include "cmd/outside.hh"
-#include "lib/atomic_file.hh"
-#include "lib/buffer.hh"
-#include "lib/device.hh"
-#include "lib/progress.hh"
 #include "lib/say.hh"
 #include "lib/stats.hh"
 #include "lib/text.hh"
@@ -22,8 +20,6 @@ namespace kckpt
 namespace
 {
 
-constexpr uint32_t running_pause_ms = 1000; /* of --leave-running, unless --max-pause says otherwise */
-
 class DumpCommand final : public Command
 {
 public:
@@ -32,51 +28,59 @@ public:
 	Result<int> run(const Options &options) override;
 
 private:
-	struct kckpt_freeze freeze_request(int cgroup) const;
-	Result<> copy(Device &device, AtomicFile &file, uint64_t estimate, const Options &options) const;
-	Result<> let_run(Device &device, bool kept);
-	Result<> end_job(Device &device);
-	Result<> tell(Device &device, const Options &options) const;
-	const char *kept_name() const;
-	const char *kept_text() const;
+	void tell(const DumpJob::Outcome &outcome, const Options &options) const;
 
 	Target target_;
-	std::string output_;
+	DumpJob job_;
 	bool leave_running_ = false, leave_frozen_ = false;
 	Outside outside_;
-	uint32_t capture_flags_ = 0, kept_ = KCKPT_KEPT_NOT;
-	uint32_t freeze_timeout_ms_ = 10000, stall_ms_ = 60000;
-	std::optional<uint32_t> max_pause_ms_;
 };
+
+const char *kept_name(uint32_t kept)
+{
+	switch (kept) {
+	case KCKPT_KEPT: return "yes";
+	case KCKPT_KEPT_NO_ROOM: return "no-room";
+	case KCKPT_KEPT_TOO_MUCH: return "too-much";
+	default: return "no";
+	}
+}
+
+const char *kept_text(uint32_t kept)
+{
+	switch (kept) {
+	case KCKPT_KEPT: return "read while the job ran on";
+	case KCKPT_KEPT_NO_ROOM: return "read while the job stood still: no room to keep what it writes to";
+	case KCKPT_KEPT_TOO_MUCH: return "read while the job stood still: too much of it is shared";
+	default: return "read while the job stood still";
+	}
+}
 
 void DumpCommand::attach(CLI::App &app)
 {
 	target_.attach(app);
-	app.add_option("-o,--output", output_, "the image; - is standard output")->required();
+	app.add_option("-o,--output", job_.output, "the image; - is standard output")->required();
 	auto *running = app.add_flag("--leave-running", leave_running_, "let the job run on afterwards");
 	app.add_flag("--leave-frozen", leave_frozen_, "leave the job frozen afterwards, until `kckpt thaw`")
 		->excludes(running);
+	app.add_flag("--keep-snapshot", job_.keep_snapshot,
+		     "keep in memory what the image has, so that the next one can be an increment of it");
+	app.add_option("--parent", job_.parent,
+		       "an increment: leave out what the job has not written to since this image was made");
 	outside_.attach_to_dump(app);
-	add_files_option(app, capture_flags_);
-	app.add_option("--freeze-timeout", freeze_timeout_ms_, "wait that long for the last task to freeze, in ms");
-	app.add_option("--max-pause", max_pause_ms_,
+	add_files_option(app, job_.capture_flags);
+	app.add_option("--freeze-timeout", job_.freeze_timeout_ms, "wait that long for the last task to freeze, in ms");
+	app.add_option("--max-pause", job_.max_pause_ms,
 		       "give up when the job would stand still for longer, in ms; 0: no bound (default: 1000 with "
 		       "--leave-running, else no bound)");
-	app.add_option("--stall-timeout", stall_ms_, "give up when nothing was written for that long, in ms");
+	app.add_option("--stall-timeout", job_.stall_ms, "give up when nothing was written for that long, in ms");
 	app.callback([this] {
-		if (output_ == "-" && isatty(STDOUT_FILENO))
+		if (job_.output == "-" && isatty(STDOUT_FILENO))
 			throw CLI::ValidationError("-o -", "standard output is a terminal");
+		if (job_.keep_snapshot && !leave_running_ && !leave_frozen_)
+			throw CLI::ValidationError("--keep-snapshot",
+						   "needs --leave-running or --leave-frozen: there is no next image");
 	});
-}
-
-struct kckpt_freeze DumpCommand::freeze_request(int cgroup) const
-{
-	struct kckpt_freeze request = {};
-	request.cgroup = cgroup;
-	request.timeout_ms = freeze_timeout_ms_;
-	request.max_pause_ms = max_pause_ms_.value_or(leave_running_ ? running_pause_ms : 0);
-	request.stall_ms = stall_ms_;
-	return request;
 }
 
 Result<int> DumpCommand::run(const Options &options)
@@ -87,100 +91,40 @@ Result<int> DumpCommand::run(const Options &options)
 	Result<std::vector<struct kckpt_external>> external = outside_.external();
 	if (!external)
 		return pass(external);
-	Result<Device> device = Device::open();
-	if (!device)
-		return pass(device);
-	/* Before the freeze: a job need not stand still for a path that cannot be written. */
-	Result<AtomicFile> file = AtomicFile::create(output_);
-	if (!file)
-		return pass(file);
+	const std::vector<struct kckpt_inherit> inherit = outside_.inherit();
+	job_.inherit = inherit;
+	job_.external = *external;
+	job_.show_progress = !options.quiet && !options.json;
+	job_.then = leave_running_  ? DumpJob::Then::run
+		    : leave_frozen_ ? DumpJob::Then::stay_frozen
+				    : DumpJob::Then::kill;
 
-	if (Result<> frozen = device->freeze(freeze_request(cgroup->fd())); !frozen)
-		return pass(frozen);
-	const uint32_t keep = leave_running_ ? KCKPT_CAPTURE_KEEP : 0;
-	auto captured = device->capture(capture_flags_ | keep, outside_.inherit(), *external);
-	if (!captured)
-		return pass(captured);
-	kept_ = captured->kept;
-	/* Where the memory is kept as it is, the job need not wait for it to be read. */
-	if (Result<> runs = let_run(*device, true); !runs)
-		return pass(runs);
-	if (Result<> copied = copy(*device, *file, captured->image_bytes, options); !copied)
-		return pass(copied);
-
-	/* A job that is to run on does not wait for the disk; one that is to die lives until its image is safe. */
-	if (Result<> runs = let_run(*device, false); !runs)
-		return pass(runs);
-	if (Result<> named = file->commit(); !named)
-		return pass(named);
-	if (Result<> ended = end_job(*device); !ended)
-		return pass(ended);
-	if (Result<> told = tell(*device, options); !told)
-		return pass(told);
+	Result<DumpJob::Outcome> outcome = job_.run(*cgroup);
+	if (!outcome)
+		return pass(outcome);
+	tell(*outcome, options);
 	return Exit::done;
 }
 
-Result<> DumpCommand::copy(Device &device, AtomicFile &file, uint64_t estimate, const Options &options) const
+void DumpCommand::tell(const DumpJob::Outcome &outcome, const Options &options) const
 {
-	Progress progress("dump", estimate, !options.quiet && !options.json);
-	const PageBuffer buffer;
-	for (;;) {
-		Result<size_t> got = device.read(buffer.bytes());
-		if (!got)
-			return pass(got);
-		if (*got == 0)
-			return {};
-		if (Result<> wrote = file.write(buffer.bytes().first(*got)); !wrote)
-			return failure(device.explain(std::move(wrote.error())));
-		progress.add(*got);
+	std::array<char, 16> uuid;
+	std::memcpy(uuid.data(), outcome.captured.image, sizeof(uuid));
+	if (options.json) {
+		print_json({{"image", job_.output},
+			    {"uuid", uuid_text(uuid)},
+			    {"increment", !job_.parent.empty()},
+			    {"kept", kept_name(outcome.kept)},
+			    {"snapshot", outcome.has_snapshot},
+			    {"stats", stats_json(outcome.stats)}},
+			   job_.output == "-" ? stderr : stdout);
+		return;
 	}
-}
-
-Result<> DumpCommand::let_run(Device &device, bool kept)
-{
-	return leave_running_ && kept == (kept_ == KCKPT_KEPT) ? device.thaw() : Result<>();
-}
-
-Result<> DumpCommand::end_job(Device &device)
-{
-	if (leave_running_)
-		return {};
-	return leave_frozen_ ? device.release_frozen() : device.kill();
-}
-
-Result<> DumpCommand::tell(Device &device, const Options &options) const
-{
-	if (!options.stats && !options.json)
-		return {};
-	Result<struct kckpt_stats> stats = device.stats();
-	if (!stats)
-		return pass(stats);
-	if (options.json)
-		print_json({{"image", output_}, {"kept", kept_name()}, {"stats", stats_json(*stats)}},
-			   output_ == "-" ? stderr : stdout);
-	else
-		say(stderr, "{}{:<12} {}\n", stats_text(*stats), "memory", kept_text());
-	return {};
-}
-
-const char *DumpCommand::kept_name() const
-{
-	switch (kept_) {
-	case KCKPT_KEPT: return "yes";
-	case KCKPT_KEPT_NO_ROOM: return "no-room";
-	case KCKPT_KEPT_TOO_MUCH: return "too-much";
-	default: return "no";
-	}
-}
-
-const char *DumpCommand::kept_text() const
-{
-	switch (kept_) {
-	case KCKPT_KEPT: return "read while the job ran on";
-	case KCKPT_KEPT_NO_ROOM: return "read while the job stood still: no room to keep what it writes to";
-	case KCKPT_KEPT_TOO_MUCH: return "read while the job stood still: too much of it is shared";
-	default: return "read while the job stood still";
-	}
+	if (job_.keep_snapshot && !outcome.has_snapshot && !options.quiet)
+		say(stderr, "kckpt: no snapshot is kept, so the next image must be a whole one: {}\n",
+		    kept_text(outcome.kept));
+	if (options.stats)
+		say(stderr, "{}{:<12} {}\n", stats_text(outcome.stats), "memory", kept_text(outcome.kept));
 }
 
 } // namespace

@@ -46,6 +46,7 @@ private:
 	void tell(const Outcome &outcome, const std::string &cgroup, const Options &options) const;
 
 	std::string file_, cgroup_, pidfile_, files_;
+	std::vector<std::string> parents_;
 	bool detach_ = false, dry_run_ = false, leave_frozen_ = false;
 	Outside outside_;
 	std::vector<struct kckpt_inherit> inherit_; /* all that takes a place, when it is open */
@@ -56,6 +57,7 @@ private:
 void RestoreCommand::attach(CLI::App &app)
 {
 	app.add_option("FILE", file_, "the image; - is standard input")->required();
+	add_parent_option(app, parents_);
 	app.add_flag("--detach", detach_, "do not wait for the end of the restored job");
 	app.add_option("--cgroup", cgroup_,
 		       "restore into this cgroup, which must be empty and is made when it is missing (default: "
@@ -114,7 +116,7 @@ Result<int> RestoreCommand::run(const Options &options)
 
 Result<RestoreCommand::Outcome> RestoreCommand::restore(Cgroup *cgroup, const Options &options)
 {
-	Result<ImageInput> input = ImageInput::open(file_);
+	Result<ImageInput> input = ImageInput::open(file_, parents_);
 	if (!input)
 		return pass(input);
 	Result<Device> device = Device::open();

@@ -18,7 +18,7 @@ _kckpt_external() {
 }
 
 _kckpt() {
-	local commands='dump restore check show verify freeze thaw monitor features version'
+	local commands='dump restore check show verify flatten auto forget freeze thaw monitor features version'
 	local global='--json --quiet --stats --help'
 	local job='--pid --freeze-timeout'
 	local events='begun frozen captured progress saved instantiated complete committed thawed released killed'
@@ -46,7 +46,7 @@ _kckpt() {
 	--cgroup)
 		mapfile -t COMPREPLY < <(_kckpt_cgroups "$cur")
 		return ;;
-	-o | --output | --pidfile)
+	-o | --output | --pidfile | --parent)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
 	--external)
@@ -55,14 +55,28 @@ _kckpt() {
 	--until)
 		mapfile -t COMPREPLY < <(compgen -W "$events" -- "$cur")
 		return ;;
-	--session | --*-timeout | --max-pause | --inherit-fd)
+	-d | --directory)
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return ;;
+	--on-signal)
+		mapfile -t COMPREPLY < <(compgen -W 'TERM INT HUP USR1 USR2' -- "$cur")
+		return ;;
+	--session | --*-timeout | --max-pause | --inherit-fd | --every | --keep | --whole-every | --name | --count)
 		return ;;
 	esac
 
 	case $command in
 	'') options="$commands --version" ;;
-	dump) options="$job --output --leave-running --leave-frozen --inherit-fd --external --files --max-pause --stall-timeout" ;;
-	restore) options='--detach --cgroup --pidfile --dry-run --inherit-fd --external --leave-frozen --files --stall-timeout' ;;
+	dump)
+		options="$job --output --leave-running --leave-frozen --keep-snapshot --parent --inherit-fd --external"
+		options+=' --files --max-pause --stall-timeout' ;;
+	auto)
+		options="$job --directory --every --keep --whole-every --name --count --on-signal --inherit-fd --external"
+		options+=' --files --max-pause' ;;
+	flatten) options='--output --parent' ;;
+	forget) options='--pid --all' ;;
+	verify) options='--parent' ;;
+	restore) options='--parent --detach --cgroup --pidfile --dry-run --inherit-fd --external --leave-frozen --files --stall-timeout' ;;
 	check) options="$job --inherit-fd --external --files" ;;
 	freeze) options=$job ;;
 	thaw) options='--pid' ;;
@@ -72,8 +86,8 @@ _kckpt() {
 	mapfile -t COMPREPLY < <(compgen -W "$options $global" -- "$cur")
 	[[ $cur == -* ]] && return
 	case $command in
-	dump | check | freeze | thaw) mapfile -t COMPREPLY < <(_kckpt_cgroups "$cur") ;;
-	restore | show | verify) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	dump | auto | check | forget | freeze | thaw) mapfile -t COMPREPLY < <(_kckpt_cgroups "$cur") ;;
+	restore | show | verify | flatten) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	esac
 }
 complete -o filenames -F _kckpt kckpt

@@ -23,18 +23,24 @@ std::string resolved(const std::string &path)
 	return realpath(path.c_str(), target) ? std::string(target) : path;
 }
 
-std::string directory_of(const std::string &path)
-{
-	const std::string directory = std::filesystem::path(path).parent_path();
-	return directory.empty() ? "." : directory;
-}
-
 Error create_error(int err, const std::string &path)
 {
 	return {err == ENOSPC || err == EDQUOT ? KCKPT_E_DISK_FULL : KCKPT_E_FILE_CREATE, err, path};
 }
 
 } // namespace
+
+bool is_temporary(std::string_view file)
+{
+	constexpr size_t random_part = sizeof(".XXXXXX") - 1;
+	return file.starts_with('.') && file.size() > random_part + 1 && file[file.size() - random_part] == '.';
+}
+
+std::string directory_of(const std::string &path)
+{
+	const std::string directory = std::filesystem::path(path).parent_path();
+	return directory.empty() ? "." : directory;
+}
 
 Result<AtomicFile> AtomicFile::create(const std::string &path, mode_t mode)
 {

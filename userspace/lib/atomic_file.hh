@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "lib/cleanup.hh"
 #include "lib/fd.hh"
@@ -27,16 +28,22 @@ public:
 	Result<> commit();
 
 	int fd() const { return fd_.get(); }
+	Error write_error(int err) const; /* what an errno of a write to it means */
 
 private:
 	AtomicFile(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
 	static Result<AtomicFile> open_special(const std::string &path);
-	Error write_error(int err) const;
 
 	Fd fd_;
 	std::string path_;
 	std::string temporary_; /* empty: written in place */
 	Cleanup cleanup_;
 };
+
+/* Is that the name that a file has before it bears its own: ".NAME.Ab3x9Z"? */
+bool is_temporary(std::string_view file);
+
+/* "." for a name alone. */
+std::string directory_of(const std::string &path);
 
 } // namespace kckpt

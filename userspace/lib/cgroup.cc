@@ -214,6 +214,13 @@ void Cgroup::keep()
 		below.keep();
 }
 
+bool Cgroup::is_populated() const
+{
+	char text[256] = "";
+	const Fd fd(openat(fd_.get(), "cgroup.events", O_RDONLY | O_CLOEXEC));
+	return fd && read(fd.get(), text, sizeof(text) - 1) > 0 && std::strstr(text, "populated 1");
+}
+
 Result<> Cgroup::write(const char *file, std::string_view value)
 {
 	const Fd fd(openat(fd_.get(), file, O_WRONLY | O_CLOEXEC));

@@ -40,6 +40,7 @@ public:
 
 	int fd() const { return fd_.get(); }
 	const std::string &path() const { return path_; }
+	bool is_populated() const; /* by anybody who is alive, also below it */
 	Result<> write(const char *file, std::string_view value);
 	/* Makes what is missing of relative paths, parents first; as with open_or_create() it goes again unless kept.
 	 */

@@ -86,13 +86,6 @@ Error Device::failed(int err, std::string what)
 	return {code, err, fmt::format("{}: {}", what, std::strerror(err))};
 }
 
-Error Device::explain(Error error)
-{
-	Error all = report();
-	all.problems.insert(all.problems.end(), error.problems.begin(), error.problems.end());
-	return all;
-}
-
 Result<> Device::done(int err, const char *what)
 {
 	if (err < 0)
@@ -126,10 +119,15 @@ Result<> Device::freeze(struct kckpt_freeze request)
 }
 
 Result<struct kckpt_capture> Device::capture(uint32_t flags, std::span<const struct kckpt_inherit> inherit,
-					     std::span<const struct kckpt_external> external)
+					     std::span<const struct kckpt_external> external,
+					     const struct kckpt_header *parent)
 {
 	struct kckpt_capture request = {};
 	request.flags = flags;
+	if (parent) {
+		request.flags |= KCKPT_CAPTURE_PARENT;
+		std::memcpy(request.parent, parent->uuid, sizeof(request.parent));
+	}
 	request.nr_inherit = static_cast<uint32_t>(inherit.size());
 	request.inherit = pointer(inherit.data());
 	request.nr_external = static_cast<uint32_t>(external.size());
@@ -140,9 +138,14 @@ Result<struct kckpt_capture> Device::capture(uint32_t flags, std::span<const str
 	return request;
 }
 
-Result<size_t> Device::read(std::span<std::byte> out)
+Result<size_t> Device::save(int fd, size_t size, const std::function<Error(int)> &words)
 {
-	return moved(kckpt_session_read(session_.get(), out.data(), out.size()), "read");
+	const ssize_t moved = kckpt_session_save(session_.get(), fd, size);
+	if (moved >= 0)
+		return static_cast<size_t>(moved);
+	/* The kernel may have given up before we noticed. */
+	Error error = report();
+	return failure(error.problems.empty() ? words(static_cast<int>(-moved)) : std::move(error));
 }
 
 Result<> Device::thaw()
@@ -153,6 +156,19 @@ Result<> Device::thaw()
 Result<> Device::kill()
 {
 	return done(kckpt_session_kill(session_.get()), "KILL");
+}
+
+Result<> Device::retain()
+{
+	return done(kckpt_session_retain(session_.get()), "RETAIN");
+}
+
+Result<uint32_t> Device::forget(int cgroup)
+{
+	const int nr = kckpt_session_forget(session_.get(), cgroup);
+	if (nr < 0)
+		return failure(failed(-nr, "FORGET"));
+	return static_cast<uint32_t>(nr);
 }
 
 Result<> Device::release_frozen()
@@ -171,7 +187,7 @@ Result<std::optional<size_t>> Device::send(int fd, size_t size)
 	if (took == -EBUSY)
 		return std::optional<size_t>();
 	if (took < 0)
-		return failure(failed(static_cast<int>(-took), "sendfile"));
+		return failure(failed(static_cast<int>(-took), "LOAD"));
 	return static_cast<size_t>(took);
 }
 

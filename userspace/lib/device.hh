@@ -2,12 +2,14 @@
 /* A session of libkckpt, with its errors as ours. <kckpt/uapi.h> tells the order of the requests. */
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include <kckpt/image.h>
 #include <kckpt/kckpt.h>
 
 #include "lib/result.hh"
@@ -33,12 +35,19 @@ public:
 	Result<ModuleInfo> info();
 
 	Result<> freeze(struct kckpt_freeze request);
+	/* @parent: the header of the image to build on, or nullptr. */
 	Result<struct kckpt_capture> capture(uint32_t flags, std::span<const struct kckpt_inherit> inherit,
-					     std::span<const struct kckpt_external> external);
-	Result<size_t> read(std::span<std::byte> out); /* 0: the image is complete */
+					     std::span<const struct kckpt_external> external,
+					     const struct kckpt_header *parent = nullptr);
+	/* Into @fd, at most @size; 0: the image is complete. @words: what it means that @fd cannot take it. */
+	Result<size_t> save(int fd, size_t size, const std::function<Error(int)> &words);
 	Result<> thaw();
 	Result<> kill();
 	Result<> release_frozen();
+	/* What was kept of the job's memory is the module's from now on, for the next increment. */
+	Result<> retain();
+	/* What is kept so of a cgroup, -1: of all. How many there were. */
+	Result<uint32_t> forget(int cgroup);
 
 	/* Less than all of it, maybe nothing: the end of the records. */
 	Result<size_t> write(std::span<const std::byte> bytes);
@@ -51,8 +60,6 @@ public:
 	Result<> abort();
 
 	Result<struct kckpt_stats> stats();
-	/* @error, after what the kernel has reported meanwhile: it may have given up before we noticed. */
-	Error explain(Error error);
 
 private:
 	struct Close {

@@ -19,6 +19,7 @@ namespace
 
 constexpr uint32_t max_header = 1 << 16;
 constexpr uint32_t known_run_flags = KCKPT_RUN_ZERO | KCKPT_RUN_HUGE;
+constexpr uint32_t huge_pages = 512;         /* in one of 2 MiB */
 constexpr uint64_t address_end = 1ull << 57; /* of the largest user address space */
 
 bool pread_exactly(int fd, void *out, size_t size, uint64_t offset)
@@ -31,7 +32,18 @@ bool is_zero(std::span<const char> text)
 	return std::ranges::all_of(text, [](char c) { return c == 0; });
 }
 
+bool is_good(const struct kckpt_page_run &run)
+{
+	return run.nr_pages > 0 && run.vaddr % KCKPT_PAGE_SIZE == 0 && run.vaddr < address_end &&
+	       run.nr_pages <= (address_end - run.vaddr) / KCKPT_PAGE_SIZE;
+}
+
 } // namespace
+
+bool has_parent(const struct kckpt_header &header)
+{
+	return !is_zero(header.parent);
+}
 
 Result<> check_header(const struct kckpt_header &header)
 {
@@ -69,8 +81,7 @@ Result<> check_batch(const Record &record, std::span<const struct kckpt_page_run
 	for (const struct kckpt_page_run &run : runs) {
 		if (run.flags & ~known_run_flags)
 			return refuse(KCKPT_E_IMAGE_NEWER, fmt::format("run flags {:#x}", uint32_t(run.flags)));
-		if (run.nr_pages == 0 || run.vaddr % KCKPT_PAGE_SIZE != 0 || run.vaddr >= address_end ||
-		    run.nr_pages > (address_end - run.vaddr) / KCKPT_PAGE_SIZE)
+		if (!is_good(run))
 			return refuse(KCKPT_E_IMAGE_RECORD,
 				      fmt::format("{} pages at {:#x}", uint32_t(run.nr_pages), uint64_t(run.vaddr)));
 		nr_data += run.flags & KCKPT_RUN_ZERO ? 0 : run.nr_pages;
@@ -78,6 +89,33 @@ Result<> check_batch(const Record &record, std::span<const struct kckpt_page_run
 	if (nr_data != batch.nr_data)
 		return refuse(KCKPT_E_IMAGE_RECORD,
 			      fmt::format("{} pages of data, but runs of {}", uint32_t(batch.nr_data), nr_data));
+	return {};
+}
+
+Result<> check_parent_runs(const Record &record, std::span<const struct kckpt_page_run> runs,
+			   const struct kckpt_header &header, uint64_t nr_objects)
+{
+	const auto refuse = [&](uint32_t code, std::string_view what) -> Result<> {
+		return failure(code, 0, fmt::format("offset {}, parent record: {}", record.offset, what));
+	};
+	const auto rec = record.as<struct kckpt_parent_rec>();
+	if (!has_parent(header))
+		return refuse(KCKPT_E_IMAGE_RECORD, "the image has no parent");
+	if (record.head.object == 0 || record.head.object > nr_objects)
+		return refuse(KCKPT_E_IMAGE_RECORD,
+			      fmt::format("object {} is not in the image", uint64_t(record.head.object)));
+	if (runs.empty() || runs.size() > KCKPT_MAX_RUNS)
+		return refuse(KCKPT_E_IMAGE_LIMIT, fmt::format("{} runs", runs.size()));
+	if (rec.source == 0 || rec.reserved != 0)
+		return refuse(KCKPT_E_IMAGE_RECORD, "no source");
+	for (const struct kckpt_page_run &run : runs) {
+		if (run.flags & ~KCKPT_RUN_HUGE)
+			return refuse(KCKPT_E_IMAGE_NEWER, fmt::format("run flags {:#x}", uint32_t(run.flags)));
+		const uint32_t unit = run.flags & KCKPT_RUN_HUGE ? huge_pages : 1;
+		if (!is_good(run) || run.nr_pages % unit != 0 || run.vaddr % (uint64_t(unit) * KCKPT_PAGE_SIZE) != 0)
+			return refuse(KCKPT_E_IMAGE_RECORD,
+				      fmt::format("{} pages at {:#x}", uint32_t(run.nr_pages), uint64_t(run.vaddr)));
+	}
 	return {};
 }
 

@@ -19,7 +19,7 @@ constexpr size_t window_size = 4 << 20; /* between two steps of the progress bar
 
 } // namespace
 
-Result<ImageInput> ImageInput::open(const std::string &path)
+Result<ImageInput> ImageInput::open(const std::string &path, const std::vector<std::string> &parents)
 {
 	Fd fd(path == "-" ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
 	struct stat st;
@@ -36,10 +36,27 @@ Result<ImageInput> ImageInput::open(const std::string &path)
 			input.size_ = static_cast<uint64_t>(st.st_size);
 		if (Result<> good = path == "-" ? Result<>() : check_ends(input.fd_.get(), input.size_); !good)
 			return pass(good);
+		if (Result<> chained = path == "-" ? Result<>() : input.open_chain(path, parents); !chained)
+			return pass(chained);
 	} else {
 		input.buffer_.emplace();
 	}
 	return input;
+}
+
+Result<> ImageInput::open_chain(const std::string &path, const std::vector<std::string> &parents)
+{
+	Result<struct kckpt_header> header = read_header(path);
+	if (!header)
+		return pass(header);
+	if (!has_parent(*header))
+		return {};
+	Result<Chain> chain = Chain::open(path, parents, [](uint64_t) {});
+	if (!chain)
+		return pass(chain);
+	flat_.emplace(std::move(*chain));
+	size_ = flat_->size_estimate();
+	return {};
 }
 
 Result<ImageInput::At> ImageInput::send_to(Device &device)
@@ -65,12 +82,23 @@ Result<> ImageInput::read()
 	return {};
 }
 
+Result<> ImageInput::refill()
+{
+	if (!flat_)
+		return read();
+	Result<std::span<const std::byte>> next = flat_->next();
+	if (!next)
+		return pass(next);
+	piece_ = *next;
+	return {};
+}
+
 Result<ImageInput::At> ImageInput::move_to(Device &device)
 {
-	if (!buffer_)
+	if (!buffer_ && !flat_)
 		return send_to(device);
 	if (piece_.empty()) {
-		if (Result<> got = read(); !got)
+		if (Result<> got = refill(); !got)
 			return pass(got);
 		if (piece_.empty())
 			return At::end;

@@ -46,6 +46,7 @@ Result<> ImageReader::read_header()
 		return refuse(KCKPT_E_IMAGE_NEWER, "the header has fields that this version does not know");
 	feed(std::as_bytes(std::span(&header_, 1)), false);
 	feed(payload_, false);
+	body_.reset();
 	return {};
 }
 
@@ -99,6 +100,7 @@ Result<> ImageReader::enter(const struct kckpt_record &head)
 		{KCKPT_K_end, {Stage::records, Stage::pages}},   {KCKPT_K_pages, {Stage::pages, Stage::pages}},
 		{KCKPT_K_shares, {Stage::pages, Stage::pages}},  {KCKPT_K_digests, {Stage::pages, Stage::digests}},
 		{KCKPT_K_index, {Stage::digests, Stage::index}}, {KCKPT_K_trailer, {Stage::index, Stage::done}},
+		{KCKPT_K_parent, {Stage::pages, Stage::pages}},
 	};
 	const std::string title = record_title(head.family, head.kind, head.object);
 	const auto out_of_place = [&] {
@@ -178,8 +180,10 @@ Result<> ImageReader::pass_pages()
 void ImageReader::feed(std::span<const std::byte> bytes, bool is_page)
 {
 	offset_ += bytes.size();
-	if (stage_ == Stage::records)
+	if (stage_ == Stage::records) {
 		records_.feed(bytes);
+		body_.feed(bytes);
+	}
 	if (!is_page)
 		root_.feed(bytes);
 	if (pages_ == Pages::verify && stage_ <= Stage::pages)
@@ -208,6 +212,7 @@ Result<> ImageReader::check(const Record &record)
 	switch (record.head.kind) {
 	case KCKPT_K_end: return check_end(record);
 	case KCKPT_K_pages: return check_pages(record);
+	case KCKPT_K_parent: return check_from_parent(record);
 	case KCKPT_K_shares:
 		if (Result<> good = check_shares(record, max_object_); !good)
 			return refuse(good.error().problems[0].code, good.error().problems[0].detail);
@@ -235,18 +240,32 @@ Result<> ImageReader::check_end(const Record &record)
 	return {};
 }
 
-Result<> ImageReader::check_pages(const Record &record)
+void ImageReader::note_runs(const Record &record)
 {
-	const auto batch = record.as<struct kckpt_pages_rec>();
 	runs_.resize(record.tail.size() / sizeof(runs_[0]));
-	if (!runs_.empty())
-		std::memcpy(runs_.data(), record.tail.data(), record.tail.size());
-	if (Result<> good = check_batch(record, runs_, max_object_); !good)
-		return refuse(good.error().problems[0].code, good.error().problems[0].detail);
-
+	if (runs_.empty())
+		return;
+	std::memcpy(runs_.data(), record.tail.data(), record.tail.size());
 	const struct kckpt_page_run &last = runs_.back();
 	parts_.back().vaddr = runs_.front().vaddr;
 	parts_.back().vaddr_end = last.vaddr + uint64_t(last.nr_pages) * KCKPT_PAGE_SIZE;
+}
+
+Result<> ImageReader::check_from_parent(const Record &record)
+{
+	note_runs(record);
+	if (Result<> good = check_parent_runs(record, runs_, header_, max_object_); !good)
+		return refuse(good.error().problems[0].code, good.error().problems[0].detail);
+	return {};
+}
+
+Result<> ImageReader::check_pages(const Record &record)
+{
+	const auto batch = record.as<struct kckpt_pages_rec>();
+	note_runs(record);
+	if (Result<> good = check_batch(record, runs_, max_object_); !good)
+		return refuse(good.error().problems[0].code, good.error().problems[0].detail);
+
 	pages_left_ = batch.nr_data;
 	return batch.nr_data > 0 ? read_padding(KCKPT_PAGE_SIZE) : Result<>();
 }
@@ -337,7 +356,7 @@ Result<> ImageReader::finish()
 
 std::string ImageReader::part_text(const Part &part) const
 {
-	if (part.family != KCKPT_F_stream || part.kind != KCKPT_K_pages)
+	if (part.family != KCKPT_F_stream || (part.kind != KCKPT_K_pages && part.kind != KCKPT_K_parent))
 		return fmt::format("the {}", record_title(part.family, part.kind, part.object));
 	return fmt::format("pages {:#x}-{:#x} of object {}", part.vaddr, part.vaddr_end, part.object);
 }

@@ -38,9 +38,11 @@ public:
 	const struct kckpt_header &header() const { return header_; }
 	/* The next record, good until the next call; nullptr at the end of a whole image. */
 	Result<const Record *> next();
-	/* Of the last record, when that was a batch of pages. */
+	/* Of the last record, when that was one of pages. */
 	const std::vector<struct kckpt_page_run> &runs() const { return runs_; }
 	uint64_t offset() const { return offset_; }
+	/* Of all records, without header and end: what an increment knows its parent by. Good when they are read. */
+	uint64_t records_digest() const { return body_.value(); }
 
 private:
 	enum class Stage { records, pages, digests, index, done };
@@ -62,6 +64,8 @@ private:
 	Result<> check(const Record &record);
 	Result<> check_end(const Record &record);
 	Result<> check_pages(const Record &record);
+	Result<> check_from_parent(const Record &record);
+	void note_runs(const Record &record);
 	Result<> check_digests(const Record &record);
 	Result<> check_index(const Record &record);
 	Result<> check_trailer(const Record &record);
@@ -88,7 +92,7 @@ private:
 	std::vector<Part> parts_;
 	uint64_t end_offset_ = 0, digests_at_ = 0, index_at_ = 0;
 
-	Digest records_, root_, chunk_;
+	Digest records_, body_, root_, chunk_;
 	uint64_t root_value_ = 0, chunk_fill_ = 0;
 	std::vector<uint64_t> chunks_;
 	std::vector<uint64_t> bad_chunks_;

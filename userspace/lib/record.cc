@@ -52,7 +52,7 @@ constexpr std::pair<std::string_view, std::string_view> counts[] = {
 	{"cpu", "xsave_size"},     {"mm", "auxv_len"},      {"fs", "cwd_len"},        {"cgroup", "path_len"},
 	{"path", "path_len"},      {"memdev", "path_len"},  {"pipe_data", "len"},     {"cred", "nr_groups"},
 	{"task_cpus", "list_len"}, {"shmem", "name_len"},   {"ghost", "path_len"},    {"ghost_target", "target_len"},
-	{"procfs", "path_len"},    {"limits", "nr_values"},
+	{"procfs", "path_len"},    {"limits", "nr_values"}, {"parent", "nr_runs"},
 };
 
 Error record_error(uint32_t code, uint64_t offset, const struct kckpt_record &head, std::string_view what)

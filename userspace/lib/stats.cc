@@ -23,9 +23,13 @@ std::string stats_text(const struct kckpt_stats &stats)
 	line("image", human_bytes(stats.bytes));
 	line("pages", fmt::format("{} ({}), {} zero", uint64_t(stats.pages), human_bytes(stats.pages * 4096),
 				  uint64_t(stats.zero_pages)));
+	if (stats.parent_pages > 0)
+		line("in parent",
+		     fmt::format("{} ({})", uint64_t(stats.parent_pages), human_bytes(stats.parent_pages * 4096)));
 	time("freeze", stats.freeze_ns);
 	time("capture", stats.capture_ns);
 	time("pause", stats.pause_ns);
+	time("transfer", stats.transfer_ns);
 	time("create", stats.create_ns);
 	time("commit", stats.commit_ns);
 	return out;
@@ -33,11 +37,17 @@ std::string stats_text(const struct kckpt_stats &stats)
 
 nlohmann::ordered_json stats_json(const struct kckpt_stats &stats)
 {
-	return {{"tasks", uint32_t(stats.nr_tasks)},      {"bytes", uint64_t(stats.bytes)},
-		{"pages", uint64_t(stats.pages)},         {"zero_pages", uint64_t(stats.zero_pages)},
-		{"freeze_ns", uint64_t(stats.freeze_ns)}, {"capture_ns", uint64_t(stats.capture_ns)},
-		{"pause_ns", uint64_t(stats.pause_ns)},   {"create_ns", uint64_t(stats.create_ns)},
-		{"commit_ns", uint64_t(stats.commit_ns)}};
+	return {{"tasks", uint32_t(stats.nr_tasks)},
+		{"bytes", uint64_t(stats.bytes)},
+		{"pages", uint64_t(stats.pages)},
+		{"zero_pages", uint64_t(stats.zero_pages)},
+		{"parent_pages", uint64_t(stats.parent_pages)},
+		{"freeze_ns", uint64_t(stats.freeze_ns)},
+		{"capture_ns", uint64_t(stats.capture_ns)},
+		{"pause_ns", uint64_t(stats.pause_ns)},
+		{"create_ns", uint64_t(stats.create_ns)},
+		{"commit_ns", uint64_t(stats.commit_ns)},
+		{"transfer_ns", uint64_t(stats.transfer_ns)}};
 }
 
 } // namespace kckpt

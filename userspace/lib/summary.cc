@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "lib/image_check.hh"
 #include "lib/text.hh"
 
 namespace kckpt
@@ -90,6 +91,9 @@ void Summary::add(const Record &record, std::span<const struct kckpt_page_run> r
 		names_[object] = record.text();
 	else if (record.is<struct kckpt_pipe_rec>())
 		names_[object] = fmt::format("pipe (object {})", object);
+	else if (record.is<struct kckpt_parent_rec>())
+		for (const struct kckpt_page_run &run : runs)
+			parent_pages_ += run.nr_pages;
 	else if (record.is<struct kckpt_pages_rec>())
 		for (const struct kckpt_page_run &run : runs)
 			add_run(memories_[object], run);
@@ -165,6 +169,9 @@ std::string Summary::text(const struct kckpt_header &header) const
 	const auto [pages, zero_pages] = page_counts();
 	std::string out = fmt::format("image   {}, format {}.{}\n", uuid_text(header.uuid), uint32_t(header.major),
 				      uint32_t(header.minor));
+	if (has_parent(header))
+		out += fmt::format("parent  {}, which has {} of its pages ({})\n", uuid_text(header.parent),
+				   parent_pages_, human_bytes(parent_pages_ * KCKPT_PAGE_SIZE));
 	out += fmt::format("made    {} on {}, Linux {}, {}\n", time_text(header.realtime_ns),
 			   printable(text_of(header.host)), printable(text_of(header.kernel)),
 			   printable(text_of(header.arch)));
@@ -238,6 +245,8 @@ Json Summary::json(const struct kckpt_header &header) const
 		    {"tasks", uint32_t(header.nr_tasks)},
 		    {"pages", pages},
 		    {"zero_pages", zero_pages},
+		    {"parent", has_parent(header) ? Json(uuid_text(header.parent)) : Json()},
+		    {"parent_pages", parent_pages_},
 		    {"processes", Json::array()}};
 	for (const auto &[object, process] : processes_)
 		out["processes"].push_back(process_json(object, process));

@@ -53,6 +53,7 @@ private:
 	std::map<uint64_t, Memory> memories_;
 	std::map<uint64_t, std::vector<struct kckpt_fd_rec>> tables_;
 	std::map<uint64_t, struct kckpt_file_rec> files_;
+	uint64_t parent_pages_ = 0;
 	std::map<uint64_t, std::string> names_; /* of what files refer to, and working directories */
 };
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "export.h"
@@ -183,6 +183,70 @@ EXPORT ssize_t kckpt_session_read(struct kckpt_session *session, void *buffer, s
 	return got < 0 ? -errno : got;
 }
 
+static bool session_has_failed(struct kckpt_session *session)
+{
+	struct kckpt_stats stats = { 0 };
+
+	return kckpt_session_stats(session, &stats, sizeof(stats)) || stats.state == KCKPT_FAILED;
+}
+
+/* The kernel reads from a file, or writes into it. */
+static ssize_t transfer(struct kckpt_session *session, unsigned long request_code, int fd, size_t size)
+{
+	struct kckpt_transfer transfer;
+	int err;
+
+	do {
+		transfer = (struct kckpt_transfer){ .fd = fd, .bytes = size };
+		err = request(session->fd, request_code, &transfer, sizeof(transfer));
+	} while (err == -EINTR);
+	return err ? err : (ssize_t)transfer.bytes;
+}
+
+static ssize_t splice_some(struct kckpt_session *session, int fd, size_t size)
+{
+	ssize_t got;
+
+	do
+		got = splice(session->fd, NULL, fd, NULL, size, 0);
+	while (got < 0 && errno == EINTR);
+	return got < 0 ? -errno : got;
+}
+
+/* For what the kernel cannot write to by itself. */
+static ssize_t save_copied(struct kckpt_session *session, int fd, size_t size)
+{
+	char buffer[COPY_SIZE];
+	ssize_t got = kckpt_session_read(session, buffer, size < sizeof(buffer) ? size : sizeof(buffer));
+	ssize_t done = 0, n;
+
+	while (done < got) {
+		n = write(fd, buffer + done, (size_t)(got - done));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		done += n;
+	}
+	return got;
+}
+
+EXPORT ssize_t kckpt_session_save(struct kckpt_session *session, int fd, size_t size)
+{
+	struct stat st;
+	ssize_t moved;
+
+	if (!session || fd < 0 || !size)
+		return -EINVAL;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))
+		return transfer(session, KCKPT_IOC_SAVE, fd, size);
+	/* splice() does not wait for another thread that uses the session. */
+	moved = S_ISFIFO(st.st_mode) ? splice_some(session, fd, size) : -EBUSY;
+	return moved == -EBUSY ? save_copied(session, fd, size) : moved;
+}
+
 EXPORT int kckpt_session_thaw(struct kckpt_session *session)
 {
 	return session_order(session, KCKPT_IOC_THAW);
@@ -191,6 +255,19 @@ EXPORT int kckpt_session_thaw(struct kckpt_session *session)
 EXPORT int kckpt_session_kill(struct kckpt_session *session)
 {
 	return session_order(session, KCKPT_IOC_KILL);
+}
+
+EXPORT int kckpt_session_retain(struct kckpt_session *session)
+{
+	return session_order(session, KCKPT_IOC_RETAIN);
+}
+
+EXPORT int kckpt_session_forget(struct kckpt_session *session, int cgroup)
+{
+	struct kckpt_forget forget = { .cgroup = cgroup };
+	int err = session_request(session, KCKPT_IOC_FORGET, &forget, sizeof(forget));
+
+	return err ? err : (int)forget.nr;
 }
 
 EXPORT int kckpt_session_release_frozen(struct kckpt_session *session)
@@ -224,14 +301,7 @@ EXPORT ssize_t kckpt_session_write(struct kckpt_session *session, const void *bu
 	return (ssize_t)done;
 }
 
-static bool session_has_failed(struct kckpt_session *session)
-{
-	struct kckpt_stats stats = { 0 };
-
-	return kckpt_session_stats(session, &stats, sizeof(stats)) || stats.state == KCKPT_FAILED;
-}
-
-/* What sendfile() does, for file systems that have no part in it. */
+/* For what the kernel cannot read from by itself. */
 static ssize_t send_copied(struct kckpt_session *session, int fd, size_t size)
 {
 	char buffer[COPY_SIZE];
@@ -255,14 +325,8 @@ EXPORT ssize_t kckpt_session_send(struct kckpt_session *session, int fd, size_t 
 
 	if (!session || fd < 0 || !size)
 		return -EINVAL;
-	do
-		took = sendfile(session->fd, fd, NULL, size);
-	while (took < 0 && errno == EINTR);
-	if (took >= 0)
-		return took;
-	if (errno == EINVAL && !session_has_failed(session))
-		return send_copied(session, fd, size);
-	return -errno;
+	took = transfer(session, KCKPT_IOC_LOAD, fd, size);
+	return took == -EINVAL && !session_has_failed(session) ? send_copied(session, fd, size) : took;
 }
 
 EXPORT int kckpt_session_cgroups(struct kckpt_session *session, char *paths, size_t *size)

@@ -10,7 +10,7 @@
 
 #define BUFFER_SIZE	(1u << 20)
 #define BUFFER_ALIGN	4096u
-#define SEND_SIZE	(4u << 20)	/* between two reports of progress */
+#define MOVE_SIZE	(8u << 20)	/* between two reports of progress */
 
 struct transfer {
 	struct kckpt_session *session;
@@ -44,22 +44,6 @@ static int transfer_moved(struct transfer *transfer, size_t bytes)
 	return ret > 0 ? -ECANCELED : ret;
 }
 
-static int write_all(int fd, const char *from, size_t size)
-{
-	ssize_t n;
-
-	while (size) {
-		n = write(fd, from, size);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
-		from += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 static ssize_t read_some(int fd, char *to, size_t size)
 {
 	ssize_t n;
@@ -78,12 +62,10 @@ static int dump_copy(struct transfer *transfer)
 	int err;
 
 	for (;;) {
-		got = kckpt_session_read(transfer->session, transfer->buffer, BUFFER_SIZE);
+		got = kckpt_session_save(transfer->session, transfer->fd, MOVE_SIZE);
 		if (got <= 0)
 			return (int)got;
-		err = write_all(transfer->fd, transfer->buffer, (size_t)got);
-		if (!err)
-			err = transfer_moved(transfer, (size_t)got);
+		err = transfer_moved(transfer, (size_t)got);
 		if (err)
 			return err;
 	}
@@ -92,12 +74,8 @@ static int dump_copy(struct transfer *transfer)
 EXPORT int kckpt_dump_to_fd(struct kckpt_session *session, int fd, kckpt_progress_fn *progress, void *data)
 {
 	struct transfer transfer = { .session = session, .fd = fd, .progress = progress, .data = data };
-	int err = transfer_begin(&transfer);
 
-	if (!err)
-		err = dump_copy(&transfer);
-	free(transfer.buffer);
-	return err;
+	return session && fd >= 0 ? dump_copy(&transfer) : -EINVAL;
 }
 
 /* ---- restore ---- */
@@ -137,7 +115,7 @@ static ssize_t load_some(struct transfer *transfer)
 	ssize_t n;
 
 	if (transfer->seekable)
-		return kckpt_session_send(transfer->session, transfer->fd, SEND_SIZE);
+		return kckpt_session_send(transfer->session, transfer->fd, MOVE_SIZE);
 	if (transfer->at == transfer->have) {
 		n = read_some(transfer->fd, transfer->buffer, BUFFER_SIZE);
 		if (n <= 0)

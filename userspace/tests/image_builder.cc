@@ -96,6 +96,22 @@ ImageBuilder &ImageBuilder::end_records()
 	return record(0, end);
 }
 
+ImageBuilder &ImageBuilder::from_parent(uint64_t mm, uint64_t source, const std::vector<struct kckpt_page_run> &runs)
+{
+	const struct kckpt_parent_rec rec = {source, static_cast<uint32_t>(runs.size()), 0};
+	row(KCKPT_F_stream, KCKPT_K_parent, mm);
+	const auto tail = std::as_bytes(std::span(runs));
+	return record(mm, rec, {reinterpret_cast<const char *>(tail.data()), tail.size()});
+}
+
+ImageBuilder &ImageBuilder::shares(uint64_t mm, const std::vector<struct kckpt_share_run> &runs)
+{
+	const struct kckpt_shares_rec rec = {static_cast<uint32_t>(runs.size()), 0};
+	row(KCKPT_F_stream, KCKPT_K_shares, mm);
+	const auto tail = std::as_bytes(std::span(runs));
+	return record(mm, rec, {reinterpret_cast<const char *>(tail.data()), tail.size()});
+}
+
 ImageBuilder &ImageBuilder::pages(uint64_t mm, const std::vector<struct kckpt_page_run> &runs, unsigned char fill)
 {
 	struct kckpt_pages_rec batch = {};

@@ -35,6 +35,9 @@ public:
 	ImageBuilder &end_records();
 	/* @fill is what the data pages are full of. */
 	ImageBuilder &pages(uint64_t mm, const std::vector<struct kckpt_page_run> &runs, unsigned char fill = 0xa5);
+	/* What the parent has of @mm, which is @source there. */
+	ImageBuilder &from_parent(uint64_t mm, uint64_t source, const std::vector<struct kckpt_page_run> &runs);
+	ImageBuilder &shares(uint64_t mm, const std::vector<struct kckpt_share_run> &runs);
 	Bytes finish();
 
 	const std::vector<size_t> &edges() const { return edges_; } /* where records and page data begin */

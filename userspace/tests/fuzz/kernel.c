@@ -134,23 +134,52 @@ char *kvasprintf(gfp_t flags, const char *fmt, va_list args)
 	return vasprintf(&text, fmt, args) < 0 ? NULL : text;
 }
 
-/* The pages that there are to be filled. */
-#define NR_PAGES 64
+/* All pages that there are: more than a stream holds, and those that are being filled. */
+#define NR_PAGES 4096
 static struct page page_structs[NR_PAGES];
 static u8 page_bytes[NR_PAGES * PAGE_SIZE] __aligned(PAGE_SIZE);
 unsigned long vmemmap_base = (unsigned long)page_structs;
 unsigned long page_offset_base = (unsigned long)page_bytes;
+
+static struct page *unused_pages[NR_PAGES];
+static u32 nr_unused, nr_used;	/* of those that came back; and of those never given out before */
+
+struct page *alloc_pages(gfp_t gfp, unsigned int order)
+{
+	struct page *page = nr_unused ? unused_pages[--nr_unused] : nr_used < NR_PAGES ? &page_structs[nr_used++] : NULL;
+
+	if (page) {
+		atomic_set(&page->_refcount, 1);
+		memset(page_address(page), 0, PAGE_SIZE);
+	}
+	return page;
+}
+
+void __folio_put(struct folio *folio)
+{
+	unused_pages[nr_unused++] = &folio->page;
+}
 
 int kernel_pin(u32 nr, struct page **pages)
 {
 	u32 i;
 
 	for (i = 0; i < nr; i++) {
-		pages[i] = &page_structs[i];
-		atomic_set(&pages[i]->_refcount, 2);
+		pages[i] = alloc_pages(GFP_KERNEL, 0);
+		if (!pages[i])
+			panic("pages are not given back");
 	}
 	return nr;
 }
+
+/* Workers do it at once. */
+bool queue_work_on(int cpu, struct workqueue_struct *queue, struct work_struct *work)
+{
+	work->func(work);
+	return true;
+}
+
+bool flush_work(struct work_struct *work) { return true; }
 
 int set_page_dirty_lock(struct page *page) { return 0; }
 

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * See snapshot.h.
+ *
+ * Locks: kept_lock is innermost but for the spinlocks of the report; nothing is freed under it.
+ */
+#include <linux/cgroup.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/sched/mm.h>
+#include <linux/workqueue.h>
+
+#include "family.h"
+#include "fault.h"
+#include "shadow.h"
+#include "snapshot.h"
+#include "stream.h"
+
+#define LOOK_AGAIN	(HZ / 4)	/* at what is kept */
+
+static void kept_look(struct work_struct *work);
+
+static LIST_HEAD(kept);
+static DEFINE_MUTEX(kept_lock);
+static DECLARE_DELAYED_WORK(kept_work, kept_look);
+
+/* ---- one snapshot ---- */
+
+static void snapshot_free(struct kref *ref)
+{
+	struct kckpt_snapshot *snapshot = container_of(ref, struct kckpt_snapshot, ref);
+	u32 i;
+
+	for (i = 0; i < snapshot->nr; i++) {
+		mmput(snapshot->mms[i].mm);
+		mmdrop(snapshot->mms[i].of);
+		cond_resched();
+	}
+	kvfree(snapshot);
+}
+
+void kckpt_snapshot_put(struct kckpt_snapshot *snapshot)
+{
+	if (snapshot)
+		kref_put(&snapshot->ref, snapshot_free);
+}
+
+static u32 nr_kept_mms(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+	u32 nr = 0;
+
+	kckpt_for_each_object(&ctx->objs, obj)
+		nr += obj->shadow && obj->shadow->mm;
+	return nr;
+}
+
+struct kckpt_snapshot *kckpt_snapshot_make(struct kckpt_ctx *ctx)
+{
+	struct kckpt_snapshot *snapshot = kckpt_alloc(struct_size(snapshot, mms, nr_kept_mms(ctx)));
+	struct kckpt_object *obj;
+
+	if (!snapshot)
+		return NULL;
+	kref_init(&snapshot->ref);
+	INIT_LIST_HEAD(&snapshot->node);
+	snapshot->cgroup = ctx->cgroup_id;
+	memcpy(snapshot->image, ctx->image, sizeof(snapshot->image));
+	snapshot->digest = ctx->image_digest;
+	kckpt_for_each_object(&ctx->objs, obj) {
+		if (!obj->shadow || !obj->shadow->mm)
+			continue;
+		snapshot->mms[snapshot->nr++] = (struct kckpt_snapshot_mm){
+			.of = obj->shadow->of, .mm = obj->shadow->mm, .object = obj->id,
+		};
+		obj->shadow->of = obj->shadow->mm = NULL;
+	}
+	return snapshot;
+}
+
+/* ---- those that the module has ---- */
+
+/* The one of @cgroup, with a reference. */
+static struct kckpt_snapshot *kept_get(u64 cgroup)
+{
+	struct kckpt_snapshot *snapshot, *found = NULL;
+
+	mutex_lock(&kept_lock);
+	list_for_each_entry(snapshot, &kept, node)
+		if (snapshot->cgroup == cgroup)
+			found = snapshot;
+	if (found)
+		kref_get(&found->ref);
+	mutex_unlock(&kept_lock);
+	return found;
+}
+
+/* Those that @is_to_go says, under the lock. */
+static void kept_take(struct list_head *gone, bool (*is_to_go)(const struct kckpt_snapshot *snapshot, u64 arg),
+		      u64 arg)
+{
+	struct kckpt_snapshot *snapshot, *next;
+
+	list_for_each_entry_safe(snapshot, next, &kept, node)
+		if (is_to_go(snapshot, arg))
+			list_move(&snapshot->node, gone);
+}
+
+static u32 kept_free(struct list_head *gone)
+{
+	struct kckpt_snapshot *snapshot, *next;
+	u32 nr = 0;
+
+	list_for_each_entry_safe(snapshot, next, gone, node) {
+		list_del_init(&snapshot->node);
+		kckpt_snapshot_put(snapshot);
+		nr++;
+	}
+	return nr;
+}
+
+static bool is_of_cgroup(const struct kckpt_snapshot *snapshot, u64 cgroup)
+{
+	return !cgroup || snapshot->cgroup == cgroup;
+}
+
+/* Nobody is left to be dumped, or whoever is left needs the memory. */
+static bool is_useless(const struct kckpt_snapshot *snapshot, u64 unused)
+{
+	bool used = false;
+	u32 i;
+
+	for (i = 0; i < snapshot->nr; i++) {
+		if (!atomic_read(&snapshot->mms[i].of->mm_users))
+			continue;
+		used = true;
+		if (!kckpt_shadow_may_stay(snapshot->mms[i].of))
+			return true;
+	}
+	return !used;
+}
+
+static void kept_look(struct work_struct *work)
+{
+	LIST_HEAD(gone);
+
+	mutex_lock(&kept_lock);
+	kept_take(&gone, is_useless, 0);
+	if (!list_empty(&kept))
+		queue_delayed_work(kckpt_workers, &kept_work, LOOK_AGAIN);
+	mutex_unlock(&kept_lock);
+	kept_free(&gone);
+}
+
+void kckpt_snapshot_retain(struct kckpt_snapshot *snapshot)
+{
+	LIST_HEAD(gone);
+
+	mutex_lock(&kept_lock);
+	kept_take(&gone, is_of_cgroup, snapshot->cgroup);
+	list_add(&snapshot->node, &kept);
+	queue_delayed_work(kckpt_workers, &kept_work, LOOK_AGAIN);
+	mutex_unlock(&kept_lock);
+	kept_free(&gone);
+}
+
+u32 kckpt_snapshot_forget(u64 cgroup)
+{
+	LIST_HEAD(gone);
+
+	mutex_lock(&kept_lock);
+	kept_take(&gone, is_of_cgroup, cgroup);
+	mutex_unlock(&kept_lock);
+	return kept_free(&gone);
+}
+
+void kckpt_snapshots_exit(void)
+{
+	kckpt_snapshot_forget(0);
+	cancel_delayed_work_sync(&kept_work);
+}
+
+/* ---- dump ---- */
+
+static const struct kckpt_snapshot_mm *snapshot_find(const struct kckpt_snapshot *snapshot, const void *mm)
+{
+	u32 i;
+
+	for (i = 0; i < snapshot->nr; i++)
+		if (snapshot->mms[i].of == mm)
+			return &snapshot->mms[i];
+	return NULL;
+}
+
+int kckpt_snapshot_open(struct kckpt_ctx *ctx, const u8 *parent)
+{
+	struct kckpt_snapshot *snapshot = kept_get(ctx->cgroup_id);
+
+	if (!snapshot || memcmp(snapshot->image, parent, sizeof(snapshot->image))) {
+		kckpt_snapshot_put(snapshot);
+		return kckpt_fail(ctx, NULL, KCKPT_E_PARENT_NOT_KEPT, 0, "image %pUb", parent);
+	}
+	ctx->parent = snapshot;
+	return 0;
+}
+
+void kckpt_snapshot_match(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+
+	kckpt_for_each_object(&ctx->objs, obj)
+		if (ctx->parent && obj->family == KCKPT_F_mm)
+			obj->parent = snapshot_find(ctx->parent, obj->ptr);
+}

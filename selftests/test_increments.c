@@ -1,0 +1,592 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Images that have only what the job has written to since another one was made: each of them, put together with what it
+ * builds on, is the job as it was at its time.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/swap.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "image.h"
+#include "runner.h"
+#include "turns.h"
+#include "usage.h"
+
+#define PAGE 4096UL
+
+static struct job job;
+
+static const char *name_of(int i)
+{
+	return test_path(format("%d.kimg", i));
+}
+
+static void expect_done(struct tool_result result)
+{
+	if (!EXPECT_EQ(0, result.status))
+		test_say("%s", result.text);
+}
+
+static void expect_said(struct tool_result result, const char *error)
+{
+	if (!EXPECT_TRUE(result.status != 0 && tool_said(&result, error)))
+		test_say("status %d: %s", result.status, result.text);
+}
+
+static void start(job_fn *fn)
+{
+	job_start(&job, fn, NULL);
+	ASSERT_TRUE(runner_runs(&job));
+}
+
+/* A number of its output, --json. */
+static long long number_in(const char *text, const char *name)
+{
+	const char *at = strstr(text, format("\"%s\": ", name));
+
+	return at ? atoll(at + strlen(name) + 4) : -1;
+}
+
+/* The next image, on top of the one before; the job runs on. Returns how many pages it has. */
+static long long dump_running(int i)
+{
+	struct tool_result result =
+		i ? TOOL("--json", "dump", job.cgroup, "--leave-running", "--keep-snapshot", "--max-pause",
+			 "30000", "--parent", name_of(i - 1), "-o", name_of(i)) :
+		    TOOL("--json", "dump", job.cgroup, "--leave-running", "--keep-snapshot", "--max-pause",
+			 "30000", "-o", name_of(0));
+
+	expect_done(result);
+	EXPECT_TRUE(strstr(result.text, "\"snapshot\": true"));
+	ASSERT_TRUE(runner_runs(&job));
+	return number_in(result.text, "pages");
+}
+
+static void kill_job(void)
+{
+	ASSERT_TRUE(write_file(format("%s/cgroup.kill", job.cgroup), "1") && runner_is_gone(&job));
+}
+
+/* It goes on from there, and finds all of its pages right. */
+static void expect_restored(const char *image)
+{
+	job.cgroup = test_new_cgroup();
+	/* The page of its notes is a file, which it writes to. */
+	expect_done(TOOL("restore", image, "--files=changed", "--detach", "--cgroup", job.cgroup));
+	ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+	kill_job();
+}
+
+#define DEEP 5
+
+static void expect_all_of_a_chain(job_fn *fn)
+{
+	int i;
+
+	start(fn);
+	for (i = 0; i < DEEP; i++)
+		dump_running(i);
+	expect_done(TOOL("dump", job.cgroup, "--parent", name_of(DEEP - 1), "-o", name_of(DEEP)));
+	ASSERT_TRUE(runner_is_gone(&job));
+	for (i = 0; i <= DEEP; i++) {
+		expect_done(TOOL("verify", name_of(i)));
+		expect_restored(name_of(i));
+	}
+	expect_done(TOOL("flatten", name_of(DEEP), "-o", test_path("flat")));
+	for (i = 0; i <= DEEP; i++)
+		unlink(name_of(i));
+	expect_done(TOOL("verify", test_path("flat")));
+	expect_restored(test_path("flat"));
+}
+
+TEST_LIMIT(increments_of_a_job_that_writes_here_and_there, 300)
+{
+	expect_all_of_a_chain(writes_here_and_there);
+}
+
+TEST_LIMIT(increments_of_two_that_began_alike, 300)
+{
+	runner_with_children = true;
+	expect_all_of_a_chain(both_write_here_and_there);
+}
+
+TEST_LIMIT(increments_of_a_job_that_writes_everything, 300)
+{
+	expect_all_of_a_chain(writes_in_turns);
+}
+
+TEST_LIMIT(increments_of_a_child_that_writes_everything, 300)
+{
+	runner_with_children = true;
+	expect_all_of_a_chain(child_writes_in_turns);
+}
+
+/* ---- while the kernel moves pages ---- */
+
+#define SWAP_PAGES 4096
+
+/* As mkswap writes it: the size, and a signature at the end of the first page. */
+static void swap_on(void)
+{
+	static char first[PAGE];
+	const char *path = "/disk/kckpt-swap";
+	uint32_t *version = (uint32_t *)(first + 1024);
+	struct statfs fs;
+	int fd;
+
+	if (statfs("/disk", &fs) || fs.f_type != EXT4_SUPER_MAGIC)
+		test_skip("no ext4 at /disk");
+	version[0] = 1;
+	version[1] = SWAP_PAGES - 1;
+	memcpy(first + PAGE - 10, "SWAPSPACE2", 10);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	ASSERT_TRUE(fd >= 0 && write(fd, first, PAGE) == PAGE);
+	ASSERT_EQ(0, posix_fallocate(fd, PAGE, (SWAP_PAGES - 1) * PAGE));
+	ASSERT_EQ(0, fsync(fd));
+	close(fd);
+	ASSERT_TRUE(!swapon(path, 0) || errno == EBUSY);
+}
+
+static void swap_off(void)
+{
+	EXPECT_EQ(0, swapoff("/disk/kckpt-swap"));
+	unlink("/disk/kckpt-swap");
+}
+
+/* Merges what is alike, and moves what is movable, until it is killed. */
+static pid_t start_movers(void)
+{
+	pid_t pid;
+
+	ASSERT_TRUE(write_file("/sys/kernel/mm/ksm/sleep_millisecs", "5") &&
+		    write_file("/sys/kernel/mm/ksm/pages_to_scan", "1000") &&
+		    write_file("/sys/kernel/mm/ksm/run", "1"));
+	pid = fork();
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;; usleep(20000))
+		write_file("/proc/sys/vm/compact_memory", "1");
+}
+
+static void stop_movers(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	/* What is merged stays so, for the next images. */
+	EXPECT_TRUE(atol(read_file("/sys/kernel/mm/ksm/pages_sharing")) > 0);
+	ASSERT_TRUE(write_file("/sys/kernel/mm/ksm/run", "0"));
+}
+
+static long events_of(const char *name)
+{
+	const char *at = strstr(read_file("/proc/vmstat"), format("\n%s ", name));
+
+	return at ? atol(at + strlen(name) + 2) : 0;
+}
+
+TEST_LIMIT(increments_while_the_kernel_moves_pages, 600)
+{
+	long swapped, merged, moved;
+	pid_t pid;
+	int i;
+
+	if (access("/sys/kernel/mm/ksm/run", F_OK))
+		test_skip("no KSM");
+	swap_on();
+	swapped = events_of("pswpout");
+	merged = events_of("ksm_swpin_copy") + events_of("cow_ksm");
+	moved = events_of("pgmigrate_success");
+	start(writes_here_and_there);
+	pid = start_movers();
+	for (i = 0; i < 3 * DEEP; i++)
+		dump_running(i);
+	stop_movers(pid);
+	expect_done(TOOL("dump", job.cgroup, "--parent", name_of(3 * DEEP - 1), "-o", name_of(3 * DEEP)));
+	ASSERT_TRUE(runner_is_gone(&job));
+	test_say("%ld pages to swap, %ld parted again, %ld moved", events_of("pswpout") - swapped,
+		 events_of("ksm_swpin_copy") + events_of("cow_ksm") - merged,
+		 events_of("pgmigrate_success") - moved);
+	EXPECT_TRUE(events_of("pswpout") > swapped && events_of("pgmigrate_success") > moved);
+	for (i = 0; i <= 3 * DEEP; i++)
+		expect_restored(name_of(i));
+	swap_off();
+}
+
+/* ---- what is in them ---- */
+
+static size_t nr_pages;
+
+/* Of so many pages it writes as many as note 1 says, in every step. */
+static int writes_some(void)
+{
+	char *all = mmap(NULL, nr_pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t i;
+
+	JOB_SETUP(all != MAP_FAILED && !madvise(all, nr_pages * PAGE, MADV_NOHUGEPAGE));
+	memset(all, 7, nr_pages * PAGE);
+	for (;;) {
+		for (i = 0; i < job_notes()[1]; i++)
+			all[i * 3 % nr_pages * PAGE]++;
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+		usleep(1000);
+	}
+}
+
+/* A few are written by any program: its stack, its libraries' data. */
+#define OTHERS 40
+
+TEST(increments_have_what_was_written)
+{
+	long long whole, pages;
+	int i;
+
+	nr_pages = 4000;
+	start(writes_some);
+	whole = dump_running(0);
+	EXPECT_TRUE(whole > (long long)nr_pages);
+	for (i = 1; i < 5; i++) {
+		job_notes()[1] = i * 200;
+		ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+		pages = dump_running(i);
+		/* Those over files are in each of them: what is not anonymous is copied. */
+		if (!EXPECT_TRUE(pages >= i * 200 && pages <= i * 200 + whole - (long long)nr_pages + OTHERS))
+			test_say("%d written, %lld of %lld in the image", i * 200, pages, whole);
+	}
+	kill_job();
+}
+
+struct page {
+	uint64_t object, vaddr;
+	const uint8_t *data;	/* NULL: zeros, or another one's */
+	uint64_t source;	/* who else has it */
+};
+
+static struct page *list;
+static size_t nr_list;
+
+/* One of zeros is as good as none. It is carried as a part of a huge page, and so may come from a parent. */
+static bool is_zero(const uint8_t *data)
+{
+	return !data[0] && !memcmp(data, data + 1, PAGE - 1);
+}
+
+static void add_page(uint64_t object, uint64_t vaddr, const uint8_t *data, uint64_t source)
+{
+	if (data && is_zero(data))
+		return;
+	if (!(nr_list & (nr_list - 1)))
+		list = realloc(list, (nr_list ? nr_list * 2 : 1) * sizeof(*list));
+	list[nr_list++] = (struct page){ object, vaddr, data, source };
+}
+
+static void add_batch(const struct image_walk *walk)
+{
+	const struct kckpt_pages_rec *rec = (void *)(walk->head + 1);
+	const struct kckpt_page_run *run = (void *)(rec + 1);
+	const uint8_t *data = walk->image->data + walk->data;
+	uint32_t i, k;
+
+	for (i = 0; i < rec->nr_runs; i++, run++)
+		for (k = 0; k < run->nr_pages; k++) {
+			add_page(walk->head->object, run->vaddr + k * PAGE, run->flags & KCKPT_RUN_ZERO ? NULL : data,
+				 0);
+			data += run->flags & KCKPT_RUN_ZERO ? 0 : PAGE;
+		}
+}
+
+static void add_rows(const struct image_walk *walk)
+{
+	const struct kckpt_shares_rec *rec = (void *)(walk->head + 1);
+	const struct kckpt_share_run *run = (void *)(rec + 1);
+	uint32_t i, k;
+
+	for (i = 0; i < rec->nr_runs; i++, run++)
+		for (k = 0; k < run->nr_pages; k++)
+			add_page(walk->head->object, run->vaddr + k * PAGE, NULL, run->source);
+}
+
+static int compare_pages(const void *a, const void *b)
+{
+	const struct page *first = a, *second = b;
+
+	return first->object != second->object ? (first->object > second->object) - (first->object < second->object) :
+						 (first->vaddr > second->vaddr) - (first->vaddr < second->vaddr);
+}
+
+static struct image read_image(const char *path)
+{
+	struct image image = {};
+
+	image.data = (uint8_t *)read_bytes(path, &image.len);
+	ASSERT_TRUE(image.data);
+	return image;
+}
+
+/* All pages of an image, in order. */
+static size_t pages_of(const char *path, struct page **pages)
+{
+	struct image image = read_image(path);
+	struct image_walk walk;
+
+	list = NULL;
+	nr_list = 0;
+	image_walk_begin(&walk, &image);
+	while (image_walk_next(&walk)) {
+		if (walk.head->family == KCKPT_F_stream && walk.head->kind == KCKPT_K_pages)
+			add_batch(&walk);
+		if (walk.head->family == KCKPT_F_stream && walk.head->kind == KCKPT_K_shares)
+			add_rows(&walk);
+	}
+	qsort(list, nr_list, sizeof(*list), compare_pages);
+	*pages = list;
+	return nr_list;
+}
+
+static bool same_page(const struct page *a, const struct page *b)
+{
+	return !compare_pages(a, b) && a->source == b->source && !a->data == !b->data && (!a->data || !memcmp(a->data, b->data, PAGE));
+}
+
+/* The job stands still: a whole image and an increment of the same moment have the same pages. */
+static void expect_the_same_as_a_whole_one(job_fn *fn)
+{
+	struct page *flat, *whole;
+	size_t i, nr;
+
+	turns_without_free = true;
+	start(fn);
+	dump_running(0);
+	dump_running(1);
+	/* It stands still before, and so in between. Both keep the memory: that decides what is told as shared. */
+	ASSERT_TRUE(write_file(format("%s/cgroup.freeze", job.cgroup), "1"));
+	expect_done(TOOL("dump", job.cgroup, "--leave-running", "--parent", name_of(1), "-o", name_of(2)));
+	expect_done(TOOL("dump", job.cgroup, "--leave-running", "-o", test_path("whole")));
+	expect_done(TOOL("flatten", name_of(2), "-o", test_path("flat")));
+	nr = pages_of(test_path("flat"), &flat);
+	EXPECT_EQ(nr, pages_of(test_path("whole"), &whole));
+	for (i = 0; i < nr && same_page(&flat[i], &whole[i]); i++)
+		;
+	if (!EXPECT_EQ(nr, i))
+		test_say("object %lu, address 0x%lx", (unsigned long)whole[i].object, (unsigned long)whole[i].vaddr);
+	ASSERT_TRUE(write_file(format("%s/cgroup.freeze", job.cgroup), "0"));
+	kill_job();
+}
+
+TEST(increments_flat_are_as_whole_ones)
+{
+	expect_the_same_as_a_whole_one(writes_here_and_there);
+}
+
+TEST(increments_of_two_flat_are_as_whole_ones)
+{
+	runner_with_children = true;
+	expect_the_same_as_a_whole_one(both_write_here_and_there);
+}
+
+/* ---- parents ---- */
+
+TEST(increments_name_a_parent_that_is_missing_or_wrong)
+{
+	const char *elsewhere = format("%s.elsewhere", name_of(0));
+	struct image image;
+
+	nr_pages = 100;
+	start(writes_some);
+	dump_running(0);
+	dump_running(1);
+	dump_running(2);
+	kill_job();
+	ASSERT_EQ(0, mkdir(elsewhere, 0700));
+	ASSERT_EQ(0, rename(name_of(0), format("%s/0", elsewhere)));
+	job.cgroup = test_new_cgroup();
+	expect_said(TOOL("--json", "restore", name_of(2), "--cgroup", job.cgroup), "PARENT_MISSING");
+	expect_said(TOOL("--json", "verify", name_of(2)), "PARENT_MISSING");
+	expect_said(TOOL("--json", "flatten", name_of(2), "-o", test_path("flat")), "PARENT_MISSING");
+	EXPECT_TRUE(access(test_path("flat"), F_OK) && cgroup_is_empty(job.cgroup));
+	expect_done(TOOL("verify", name_of(2), "--parent", format("%s/0", elsewhere)));
+
+	/* Whole, and with its UUID, but not what it was. */
+	image = read_image(format("%s/0", elsewhere));
+	((struct kckpt_task_rec *)image_find(&image, KCKPT_F_task, KCKPT_K_task, 0))->comm[0] ^= 1;
+	image_seal(&image);
+	ASSERT_TRUE(write_bytes(name_of(0), image.data, image.len));
+	expect_done(TOOL("verify", name_of(0)));
+	expect_said(TOOL("--json", "restore", name_of(2), "--cgroup", job.cgroup), "PARENT_WRONG");
+	/* Damaged. */
+	image.data[image.len / 2] ^= 1;
+	ASSERT_TRUE(write_bytes(name_of(0), image.data, image.len));
+	expect_said(TOOL("--json", "restore", name_of(2), "--cgroup", job.cgroup), "IMAGE_DAMAGED");
+	EXPECT_TRUE(cgroup_is_empty(job.cgroup));
+
+	ASSERT_TRUE(!unlink(name_of(0)) && !rename(format("%s/0", elsewhere), name_of(0)));
+	expect_restored(name_of(2));
+}
+
+/* Whatever is written over whatever: an image that is there can be restored, or was never promised. */
+TEST(increments_are_not_overwritten_while_they_are_needed)
+{
+	nr_pages = 100;
+	start(writes_some);
+	dump_running(0);
+	dump_running(1);
+	dump_running(2);
+	expect_said(TOOL("--json", "dump", job.cgroup, "--leave-running", "--parent", name_of(2), "-o", name_of(2)),
+		    "IMAGE_NEEDED");
+	expect_said(TOOL("--json", "dump", job.cgroup, "--leave-running", "--parent", name_of(2), "-o", name_of(0)),
+		    "IMAGE_NEEDED");
+	expect_said(TOOL("--json", "dump", job.cgroup, "--leave-running", "-o", name_of(1)), "IMAGE_NEEDED");
+	expect_said(TOOL("--json", "flatten", name_of(2), "-o", name_of(1)), "IMAGE_NEEDED");
+	ASSERT_TRUE(runner_runs(&job));
+	/* In its own place it is still what others build on. */
+	expect_done(TOOL("flatten", name_of(1), "-o", name_of(1)));
+	ASSERT_EQ(0, unlink(name_of(0)));
+	expect_done(TOOL("verify", name_of(2)));
+	/* Nobody needs the last one. */
+	expect_done(TOOL("dump", job.cgroup, "--leave-running", "-o", name_of(2)));
+	expect_done(TOOL("verify", name_of(2)));
+	kill_job();
+	expect_restored(name_of(1));
+}
+
+TEST(increments_are_not_for_the_kernel_alone)
+{
+	struct image image;
+	size_t at = 0;
+	int dev;
+
+	nr_pages = 100;
+	start(writes_some);
+	dump_running(0);
+	dump_running(1);
+	kill_job();
+	image = read_image(name_of(1));
+	dev = device_open();
+	EXPECT_EQ(ENODATA, device_write(dev, &image, &at));
+	EXPECT_EQ(KCKPT_E_IMAGE_PARENT, device_first_code(dev));
+	close(dev);
+	/* Nor is a whole one that names pages of a parent. */
+	memset(((struct kckpt_header *)image.data)->parent, 0, 16);
+	((struct kckpt_header *)image.data)->parent_digest = 0;
+	image_seal(&image);
+	dev = device_open();
+	at = 0;
+	EXPECT_EQ(0, device_write(dev, &image, &at));
+	EXPECT_EQ(0, device_instantiate(dev, NULL, KCKPT_INSTANTIATE_DRY_RUN));
+	EXPECT_EQ(EBADMSG, device_write(dev, &image, &at));
+	close(dev);
+}
+
+/* ---- what is kept ---- */
+
+TEST(increments_need_a_snapshot)
+{
+	struct kckpt_capture request = { .flags = KCKPT_CAPTURE_SNAPSHOT };
+	int dev;
+
+	nr_pages = 100;
+	start(writes_some);
+	expect_done(TOOL("dump", job.cgroup, "--leave-running", "-o", name_of(0)));
+	expect_said(TOOL("--json", "dump", job.cgroup, "--leave-running", "--parent", name_of(0), "-o", name_of(1)),
+		    "PARENT_NOT_KEPT");
+	EXPECT_TRUE(runner_runs(&job) && access(name_of(1), F_OK));
+	/* That of an older one is no good either. */
+	dump_running(0);
+	dump_running(1);
+	expect_said(TOOL("--json", "dump", job.cgroup, "--leave-running", "--parent", name_of(0), "-o", name_of(2)),
+		    "PARENT_NOT_KEPT");
+	expect_done(TOOL("dump", job.cgroup, "--leave-running", "--parent", name_of(1), "-o", name_of(2)));
+	expect_done(TOOL("forget", job.cgroup));
+	expect_said(TOOL("--json", "dump", job.cgroup, "--leave-running", "--parent", name_of(1), "-o", name_of(3)),
+		    "PARENT_NOT_KEPT");
+	EXPECT_TRUE(strstr(TOOL("forget", job.cgroup).text, "nothing was kept"));
+
+	dev = device_open();
+	ASSERT_EQ(0, device_freeze(dev, job.cgroup));
+	EXPECT_EQ(EINVAL, device_capture_with(dev, &request));
+	request = (struct kckpt_capture){ .parent = { 1 } };
+	EXPECT_EQ(EINVAL, device_capture_with(dev, &request));
+	EXPECT_EQ(EINVAL, device_do(dev, KCKPT_IOC_RETAIN));
+	close(dev);
+	ASSERT_TRUE(runner_runs(&job));
+	kill_job();
+}
+
+/* An image that could not be written takes nothing away from the one before. */
+TEST(increments_that_fail_keep_the_snapshot)
+{
+	struct kckpt_capture request = { .flags = KCKPT_CAPTURE_KEEP | KCKPT_CAPTURE_SNAPSHOT };
+	struct image image = {};
+	int dev;
+
+	nr_pages = 100;
+	start(writes_some);
+	dump_running(0);
+	dev = device_open();
+	ASSERT_EQ(0, device_freeze(dev, job.cgroup) ?: device_capture_with(dev, &request) ?:
+		     device_do(dev, KCKPT_IOC_THAW) ?: device_read(dev, &image));
+	close(dev);
+	dump_running(1);
+	kill_job();
+	expect_restored(name_of(1));
+}
+
+/* Old pages count, too. */
+static long memory_of(const char *cgroup)
+{
+	return atol(read_file(format("%s/memory.current", cgroup)));
+}
+
+#define MIB (1L << 20)
+#define FORGOTTEN 5
+
+/* Old pages are held as long as somebody may ask for them. */
+TEST(increments_let_go_of_memory)
+{
+	struct usage before, after;
+	long kept;
+	int i;
+
+	nr_pages = 4000;
+	start(writes_some);
+	dump_running(0);
+	before = usage_now();
+	job_notes()[1] = nr_pages;
+	for (i = 0; i < FORGOTTEN; i++) {
+		dump_running(0);
+		ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+		kept = memory_of(job.cgroup);
+		expect_done(TOOL("forget", "--all"));
+		EXPECT_TRUE(memory_of(job.cgroup) < kept - 10 * MIB);
+	}
+	dump_running(0);
+	kill_job();
+	/* Without a job nobody will. */
+	sleep(1 * test_patience());
+	EXPECT_TRUE(strstr(TOOL("forget", "--all").text, "nothing was kept"));
+	after = usage_now();
+	usage_expect_no_growth(&before, &after, FORGOTTEN);
+}
+
+/* Not for us: the job needs it. */
+TEST(increments_give_memory_back_to_the_job)
+{
+	nr_pages = 4000;
+	start(writes_some);
+	dump_running(0);
+	ASSERT_TRUE(write_file(format("%s/memory.high", job.cgroup), format("%ld", memory_of(job.cgroup) + 4 * MIB)));
+	sleep(1 * test_patience());
+	EXPECT_TRUE(strstr(TOOL("forget", job.cgroup).text, "nothing was kept"));
+	kill_job();
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "lib/chain.hh"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "lib/atomic_file.hh"
+#include "lib/image_check.hh"
+#include "lib/text.hh"
+
+namespace kckpt
+{
+
+namespace
+{
+
+bool same(std::span<const char, 16> a, std::span<const char, 16> b)
+{
+	return std::ranges::equal(a, b);
+}
+
+/* Where a file really is: its name may be a link from elsewhere. */
+std::string real_directory_of(const std::string &path)
+{
+	std::error_code err;
+	const std::filesystem::path real = std::filesystem::canonical(path, err);
+	return directory_of(err ? path : real.string());
+}
+
+/* The image files of a directory, with their headers; not those that are just being written under another name. */
+template <class Visit> void for_each_image(const std::string &directory, Visit visit)
+{
+	std::error_code ignored;
+	for (const auto &entry : std::filesystem::directory_iterator(directory, ignored)) {
+		const std::string name = entry.path().filename();
+		if (!entry.is_regular_file(ignored) || is_temporary(name))
+			continue;
+		if (Result<struct kckpt_header> header = read_header(entry.path()); header)
+			visit(entry.path().string(), *header);
+	}
+}
+
+/* Is @parent the image that @file was made on top of? */
+Result<> check_parent(const ImageFile &file, const ImageFile &parent)
+{
+	if (!same(file.header().parent, parent.header().uuid))
+		return failure(KCKPT_E_PARENT_WRONG, 0,
+			       fmt::format("{} is no longer image {}", parent.path(), uuid_text(file.header().parent)));
+	if (file.header().parent_digest != parent.records_digest())
+		return failure(KCKPT_E_PARENT_WRONG, 0,
+			       fmt::format("{} has other records than when {} was made", parent.path(), file.path()));
+	return {};
+}
+
+} // namespace
+
+Result<std::string> find_image(std::span<const char, 16> uuid, const std::vector<std::string> &candidates,
+			       const std::string &directory)
+{
+	for (const std::string &path : candidates) {
+		Result<struct kckpt_header> header = read_header(path);
+		if (!header)
+			return pass(header);
+		if (same(header->uuid, uuid))
+			return path;
+	}
+	std::string found;
+	for_each_image(directory, [&](const std::string &path, const struct kckpt_header &header) {
+		if (same(header.uuid, uuid))
+			found = path;
+	});
+	return found;
+}
+
+std::string image_that_needs(const std::string &path)
+{
+	Result<struct kckpt_header> old = read_header(path);
+	std::string found;
+	if (old)
+		for_each_image(real_directory_of(path),
+			       [&](const std::string &other, const struct kckpt_header &header) {
+				       if (same(header.parent, old->uuid))
+					       found = other;
+			       });
+	return found;
+}
+
+Result<Chain> Chain::open(const std::string &path, const std::vector<std::string> &parents,
+			  const ImageFile::Moved &moved)
+{
+	Chain chain;
+	std::string next = path;
+	for (;;) {
+		Result<ImageFile> opened = ImageFile::open(next, moved);
+		if (!opened) {
+			/* Which of them it is. */
+			for (Problem &problem : opened.error().problems)
+				if (!problem.detail.starts_with(next))
+					problem.detail = next + (problem.detail.empty() ? "" : ": ") + problem.detail;
+			return pass(opened);
+		}
+		if (!chain.files_.empty())
+			if (Result<> good = check_parent(chain.files_.back(), *opened); !good)
+				return pass(good);
+		chain.files_.push_back(std::move(*opened));
+		const ImageFile &last = chain.files_.back();
+		if (!has_parent(last.header()))
+			return chain;
+
+		for (const ImageFile &file : chain.files_)
+			if (same(file.header().uuid, last.header().parent))
+				return failure(KCKPT_E_IMAGE_RECORD, 0,
+					       fmt::format("{} and {} build on each other", file.path(), last.path()));
+		const std::string directory = real_directory_of(last.path());
+		Result<std::string> found = find_image(last.header().parent, parents, directory);
+		if (!found)
+			return pass(found);
+		if (found->empty())
+			return failure(KCKPT_E_PARENT_MISSING, 0,
+				       fmt::format("image {}, which {} builds on, is not in {}",
+						   uuid_text(last.header().parent), last.path(), directory));
+		next = *found;
+	}
+}
+
+Chain::Found Chain::find(size_t level, uint64_t object, uint64_t vaddr, uint64_t nr_pages) const
+{
+	/* Each step goes to an elder object of the same image, or to the next image. */
+	for (;;) {
+		const std::span<const ImageFile::Run> runs = files_[level].runs(object);
+		const auto after = std::ranges::upper_bound(runs, vaddr, {}, &ImageFile::Run::vaddr);
+		if (after == runs.begin() || (after - 1)->end() <= vaddr) {
+			if (after != runs.end())
+				nr_pages = std::min(nr_pages, (after->vaddr - vaddr) / KCKPT_PAGE_SIZE);
+			return {Found::What::nothing, nr_pages, nullptr, 0};
+		}
+		const ImageFile::Run &run = *(after - 1);
+		nr_pages = std::min(nr_pages, (run.end() - vaddr) / KCKPT_PAGE_SIZE);
+		switch (run.where) {
+		case ImageFile::Run::Where::data:
+			return {Found::What::data, nr_pages, &files_[level], run.at + (vaddr - run.vaddr)};
+		case ImageFile::Run::Where::zero: return {Found::What::zero, nr_pages, nullptr, 0};
+		case ImageFile::Run::Where::share: object = run.at; break;
+		case ImageFile::Run::Where::parent:
+			object = run.at;
+			level++;
+			break;
+		}
+	}
+}
+
+} // namespace kckpt
