@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -122,7 +123,10 @@ const char *fuse_mount(void)
 
 void fuse_silence(void)
 {
-	kill(server, SIGSTOP);
+	int status;
+
+	/* Not before it has stopped: who waits for a request that it has taken cannot be killed. */
+	ASSERT_TRUE(!kill(server, SIGSTOP) && waitpid(server, &status, WUNTRACED) == server && WIFSTOPPED(status));
 }
 
 void fuse_abort(void)
