@@ -425,9 +425,10 @@ static int session_fill(struct kckpt_session *session)
 }
 
 /* What the sink has room for. Bytes; 0: the image is complete; or a negative errno, the sink's own or @failed. */
-static ssize_t session_pour(struct kckpt_session *session, struct kckpt_sink *sink, bool *failed)
+static ssize_t session_fill_sink(struct kckpt_session *session, bool *failed)
 {
 	struct kckpt_stream *stream = &session->save->stream;
+	struct kckpt_sink *sink = &session->save->sink;
 	u64 done = 0, start = ktime_get_ns();
 	struct kckpt_chunk *chunk;
 	ssize_t n = 0;
@@ -457,9 +458,12 @@ static ssize_t session_pour(struct kckpt_session *session, struct kckpt_sink *si
 	return *failed || !done ? n : done;
 }
 
-/* A request for bytes of the image is over. */
-static ssize_t session_poured(struct kckpt_session *session, ssize_t n, bool failed)
+/* A request for bytes of the image, into save->sink, which is gone when it was the last. As session_fill_sink(). */
+static ssize_t session_pour(struct kckpt_session *session)
 {
+	bool failed = false;
+	ssize_t n = session_fill_sink(session, &failed);
+
 	/* EINTR would mean that it may be tried again. */
 	if (failed)
 		return session_failed(session, n == -EINTR ? -EIO : n);
@@ -471,41 +475,34 @@ static ssize_t session_poured(struct kckpt_session *session, ssize_t n, bool fai
 	return n;
 }
 
+/* Is there more of the image? Or a negative errno. */
+static int session_may_pour(struct kckpt_session *session)
+{
+	return session->state == KCKPT_SAVED ? 0 : session_enter(session, BIT(KCKPT_CAPTURED)) ?: 1;
+}
+
 ssize_t kckpt_session_read(struct kckpt_session *session, struct iov_iter *to)
 {
-	bool failed = false;
-	ssize_t n;
-	int err;
+	int more = session_may_pour(session);
 
-	if (session->state == KCKPT_SAVED)
-		return 0;
-	err = session_enter(session, BIT(KCKPT_CAPTURED));
-	if (err)
-		return err;
+	if (more <= 0)
+		return more;
 	kckpt_sink_iter(&session->save->sink, to);
-	n = session_pour(session, &session->save->sink, &failed);
-	return session_poured(session, n, failed);
+	return session_pour(session);
 }
 
 ssize_t kckpt_session_splice(struct kckpt_session *session, struct pipe_inode_info *pipe, size_t len)
 {
-	bool failed = false;
-	ssize_t n;
-	int err;
+	int more = session_may_pour(session);
 
-	if (session->state == KCKPT_SAVED)
-		return 0;
-	err = session_enter(session, BIT(KCKPT_CAPTURED));
-	if (err)
-		return err;
+	if (more <= 0)
+		return more;
 	kckpt_sink_pipe(&session->save->sink, pipe, len);
-	n = session_pour(session, &session->save->sink, &failed);
-	return session_poured(session, n, failed);
+	return session_pour(session);
 }
 
 int kckpt_session_save(struct kckpt_session *session, struct kckpt_transfer *req)
 {
-	bool failed = false;
 	struct file *file;
 	ssize_t n;
 	int err;
@@ -519,11 +516,8 @@ int kckpt_session_save(struct kckpt_session *session, struct kckpt_transfer *req
 	if (!file)
 		return -EBADF;
 	n = session->state == KCKPT_SAVED ? 0 : kckpt_sink_file(&session->save->sink, file, req->bytes ?: U64_MAX);
-	if (!n && session->state == KCKPT_CAPTURED) {
-		n = session_pour(session, &session->save->sink, &failed);
-		kckpt_sink_file_end(&session->save->sink);
-		n = session_poured(session, n, failed);
-	}
+	if (!n && session->state == KCKPT_CAPTURED)
+		n = session_pour(session);
 	fput(file);
 	req->bytes = max_t(ssize_t, n, 0);
 	return min_t(ssize_t, n, 0);

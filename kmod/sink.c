@@ -7,7 +7,6 @@
 
 #include "compat/file.h"
 #include "fault.h"
-#include "session.h"
 #include "sink.h"
 
 /* ---- a buffer ---- */
@@ -99,6 +98,7 @@ static ssize_t file_take(struct kckpt_sink *sink, struct kckpt_chunk *chunk, u32
 	/* There may be larger blocks than pages. */
 	if (n == -EINVAL)
 		n = file_write(sink, chunk, from, len, false);
+	vfs_setpos(sink->file, sink->pos, MAX_LFS_FILESIZE);
 	return n ?: -EIO;
 }
 
@@ -114,9 +114,4 @@ int kckpt_sink_file(struct kckpt_sink *sink, struct file *file, u64 room)
 	sink->room = room;
 	sink->pos = file->f_pos;
 	return 0;
-}
-
-void kckpt_sink_file_end(struct kckpt_sink *sink)
-{
-	vfs_setpos(sink->file, sink->pos, MAX_LFS_FILESIZE);
 }

@@ -34,9 +34,8 @@ void kckpt_sink_pipe(struct kckpt_sink *sink, struct pipe_inode_info *pipe, size
 
 /*
  * kckpt_sink_file() - writes from the pages where they are, up to a chunk at once; with O_DIRECT, whatever of it is
- * aligned. From the file's position on, which kckpt_sink_file_end() moves. -EINVAL: not into this one.
+ * aligned. From the file's position on, which moves. -EINVAL: not into this one.
  */
 int kckpt_sink_file(struct kckpt_sink *sink, struct file *file, u64 room);
-void kckpt_sink_file_end(struct kckpt_sink *sink);
 
 #endif

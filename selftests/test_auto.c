@@ -67,6 +67,27 @@ static void expect_the_last_is_good(void)
 	kill_job();
 }
 
+static bool wait_for_file(const char *path)
+{
+	double end = now() + 20 * test_patience();
+
+	while (access(path, F_OK) && now() < end)
+		usleep(1000);
+	return !access(path, F_OK);
+}
+
+#define AUTO(...) "auto", job.cgroup, "-d", folder(), "--name", "job", __VA_ARGS__
+#define AUTO_START(...) tool_start((const char *const[]){ AUTO(__VA_ARGS__), NULL }, NULL, 0)
+
+/* A job, and one at its images, the first of which is there. */
+#define START_WITH_AUTO(...)								\
+	({										\
+		start(writes_here_and_there);						\
+		pid_t auto_pid = AUTO_START(__VA_ARGS__);				\
+		ASSERT_TRUE(wait_for_file(format("%s/job.kimg", folder())));		\
+		auto_pid;								\
+	})
+
 static int count_of(const char *text, const char *word)
 {
 	int nr = 0;
@@ -82,8 +103,8 @@ TEST_LIMIT(auto_makes_images_and_keeps_enough, 300)
 	int nr;
 
 	start(writes_here_and_there);
-	result = TOOL("auto", job.cgroup, "-d", folder(), "--name", "job", "--every", "50ms", "--keep", "3",
-		      "--whole-every", "4", "--count", "10", "--max-pause", "30000");
+	result = TOOL(AUTO("--every", "50ms", "--keep", "3",
+		      "--whole-every", "4", "--count", "10", "--max-pause", "30000"));
 	EXPECT_EQ(0, result.status);
 	EXPECT_EQ(3, count_of(result.text, "whole"));
 	EXPECT_EQ(7, count_of(result.text, "increment"));
@@ -95,14 +116,14 @@ TEST_LIMIT(auto_makes_images_and_keeps_enough, 300)
 	/* Another one goes on where this one has ended, and with what somebody has kept. */
 	EXPECT_EQ(0, TOOL("dump", job.cgroup, "--leave-running", "--keep-snapshot", "-o",
 			  format("%s/job-000011.kimg", folder())).status);
-	result = TOOL("auto", job.cgroup, "-d", folder(), "--name", "job", "--every", "50ms", "--count", "1");
+	result = TOOL(AUTO("--every", "50ms", "--count", "1"));
 	EXPECT_EQ(0, result.status);
 	EXPECT_TRUE(strstr(result.text, "job-000012.kimg: increment"));
-	result = TOOL("auto", job.cgroup, "-d", folder(), "--name", "job", "--every", "50ms", "--count", "1");
+	result = TOOL(AUTO("--every", "50ms", "--count", "1"));
 	EXPECT_TRUE(strstr(result.text, "job-000013.kimg: whole"));
 	/* What somebody has done to the last one, or put there, keeps nothing from being made. */
 	ASSERT_TRUE(write_file(format("%s/job-000014.kimg", folder()), "no image"));
-	result = TOOL("auto", job.cgroup, "-d", folder(), "--name", "job", "--every", "50ms", "--count", "1", "--keep", "1");
+	result = TOOL(AUTO("--every", "50ms", "--count", "1", "--keep", "1"));
 	EXPECT_TRUE(strstr(result.text, "job-000015.kimg: whole"));
 	EXPECT_TRUE(!unlink(format("%s/job-000014.kimg", folder())));
 	ASSERT_TRUE(runner_runs(&job));
@@ -113,48 +134,30 @@ TEST_LIMIT(auto_makes_images_and_keeps_enough, 300)
 /* Whatever it is doing when it is killed. */
 TEST_LIMIT(auto_killed_at_any_time, 300)
 {
-	const char *argv[] = { "auto", job.cgroup, "-d", folder(), "--name", "job", "--every", "1ms",
-			       "--keep", "2", "--whole-every", "3", "--quiet", NULL };
 	uint32_t seed = 1;
 	pid_t pid;
 	int i;
 
 	start(writes_here_and_there);
-	argv[1] = job.cgroup;
 	for (i = 0; i < (test_is_long() ? 200 : 15); i++) {
-		pid = tool_start(argv, NULL, 0);
+		pid = AUTO_START("--every", "1ms", "--keep", "2", "--whole-every", "3", "--quiet");
 		usleep(random_next(&seed) % 500000);
 		ASSERT_EQ(0, kill(pid, SIGKILL));
 		tool_end(pid);
 		ASSERT_TRUE(runner_runs(&job) && !cgroup_is_frozen(job.cgroup));
 		verify_all();
 	}
-	ASSERT_TRUE(TOOL("auto", job.cgroup, "-d", folder(), "--name", "job", "--count", "1").status == 0);
+	ASSERT_TRUE(TOOL(AUTO("--count", "1")).status == 0);
 	EXPECT_EQ(0, system(format("! ls -A %s | grep '[.]kimg[.]'", folder())));	/* what was not finished is gone */
 	kill_job();
 	expect_the_last_is_good();
 }
 
-static bool wait_for_file(const char *path)
-{
-	double end = now() + 20 * test_patience();
-
-	while (access(path, F_OK) && now() < end)
-		usleep(1000);
-	return !access(path, F_OK);
-}
-
 TEST(auto_on_its_signal)
 {
-	const char *argv[] = { "auto", job.cgroup, "-d", folder(), "--name", "job", "--every", "1h",
-			       "--on-signal", "TERM", NULL };
+	pid_t pid = START_WITH_AUTO("--every", "1h", "--on-signal", "TERM");
 	struct tool_result result;
-	pid_t pid;
 
-	start(writes_here_and_there);
-	argv[1] = job.cgroup;
-	pid = tool_start(argv, NULL, 0);
-	ASSERT_TRUE(wait_for_file(format("%s/job.kimg", folder())));
 	ASSERT_TRUE(runner_runs(&job));
 	kill(pid, SIGTERM);
 	result = tool_end(pid);
@@ -167,13 +170,8 @@ TEST(auto_on_its_signal)
 /* Another one, or no such option: the job has nothing to do with it. */
 TEST(auto_on_another_signal)
 {
-	const char *argv[] = { "auto", job.cgroup, "-d", folder(), "--name", "job", "--every", "1h", NULL };
-	pid_t pid;
+	pid_t pid = START_WITH_AUTO("--every", "1h");
 
-	start(writes_here_and_there);
-	argv[1] = job.cgroup;
-	pid = tool_start(argv, NULL, 0);
-	ASSERT_TRUE(wait_for_file(format("%s/job.kimg", folder())));
 	kill(pid, SIGTERM);
 	EXPECT_EQ(128 + SIGTERM, tool_end(pid).status);
 	EXPECT_TRUE(runner_runs(&job));
@@ -184,14 +182,9 @@ TEST(auto_on_another_signal)
 /* They would take each other's numbers. */
 TEST(auto_is_alone_with_its_images)
 {
-	const char *argv[] = { "auto", job.cgroup, "-d", folder(), "--name", "job", "--every", "1h", NULL };
+	pid_t pid = START_WITH_AUTO("--every", "1h");
 	struct tool_result result;
-	pid_t pid;
 
-	start(writes_here_and_there);
-	argv[1] = job.cgroup;
-	pid = tool_start(argv, NULL, 0);
-	ASSERT_TRUE(wait_for_file(format("%s/job.kimg", folder())));
 	result = TOOL("--json", "auto", job.cgroup, "-d", folder(), "--name", "job", "--count", "1");
 	EXPECT_TRUE(result.status == 1 && tool_said(&result, "NAME_TAKEN"));
 	EXPECT_EQ(0, TOOL("auto", job.cgroup, "-d", folder(), "--name", "other", "--count", "1").status);
@@ -202,20 +195,31 @@ TEST(auto_is_alone_with_its_images)
 
 TEST(auto_ends_with_the_job)
 {
-	const char *argv[] = { "auto", job.cgroup, "-d", folder(), "--name", "job", "--every", "20ms", NULL };
+	pid_t pid = START_WITH_AUTO("--every", "20ms");
 	struct tool_result result;
-	pid_t pid;
 
-	start(writes_here_and_there);
-	argv[1] = job.cgroup;
-	pid = tool_start(argv, NULL, 0);
-	ASSERT_TRUE(wait_for_file(format("%s/job.kimg", folder())));
 	ASSERT_TRUE(write_file(format("%s/cgroup.kill", job.cgroup), "1"));	/* it may just be frozen for an image */
 	result = tool_end(pid);
 	ASSERT_TRUE(runner_is_gone(&job));
 	if (!EXPECT_EQ(0, result.status) || !EXPECT_TRUE(strstr(result.text, "the job has ended")))
 		test_say("%s", result.text);
 	verify_all();
+}
+
+/* A line for each image. */
+TEST(auto_in_json)
+{
+	struct tool_result result;
+
+	start(writes_here_and_there);
+	result = TOOL("--json", AUTO("--every", "20ms", "--count", "2", "--max-pause", "30000"));
+	EXPECT_EQ(0, result.status);
+	if (!EXPECT_EQ(2, count_of(result.text, "\n{\"image\":") + !strncmp(result.text, "{\"image\":", 9)) ||
+	    !EXPECT_EQ(1, count_of(result.text, "\"increment\":false")) ||
+	    !EXPECT_EQ(1, count_of(result.text, "\"increment\":true")) ||
+	    !EXPECT_EQ(2, count_of(result.text, "\"pause_ns\":")))
+		test_say("%s", result.text);
+	kill_job();
 }
 
 /* What keeps it from being dumped is told, each time; when that is over there is an image. */
@@ -234,14 +238,11 @@ static int has_a_terminal_for_a_while(void)
 
 TEST(auto_tries_again)
 {
-	const char *argv[] = { "auto", job.cgroup, "-d", folder(), "--name", "job", "--every", "20ms", "--count", "2",
-			       NULL };
 	struct tool_result result;
 	pid_t pid;
 
 	start(has_a_terminal_for_a_while);
-	argv[1] = job.cgroup;
-	pid = tool_start(argv, NULL, 0);
+	pid = AUTO_START("--every", "20ms", "--count", "2");
 	usleep(300000 * test_patience());
 	ASSERT_TRUE(runner_runs(&job) && access(format("%s/job.kimg", folder()), F_OK));
 	job_notes()[1] = 1;

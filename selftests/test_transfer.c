@@ -400,6 +400,24 @@ TEST(transfer_refuses)
 	close(other);
 }
 
+/* Why the first bytes of an image are not restored from a file, after which nothing is left behind. */
+static uint32_t code_of_refusal(struct job *job, const struct image *image, size_t len)
+{
+	int dev, fd = open_file(test_path("image"), 0);
+	uint32_t code;
+
+	ASSERT_EQ(len, write(fd, image->data, len));
+	ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
+	job->cgroup = test_new_cgroup();
+	dev = device_open();
+	EXPECT_EQ(EBADMSG, load_and_commit(dev, fd, 0, job->cgroup));
+	code = device_first_code(dev);
+	close(dev);
+	close(fd);
+	EXPECT_TRUE(runner_is_gone(job));
+	return code;
+}
+
 /* Where the digests end, and what is before them, is looked at as ever. */
 TEST(transfer_finds_damage)
 {
@@ -407,31 +425,16 @@ TEST(transfer_finds_damage)
 	struct image image = {};
 	struct job job;
 	size_t i;
-	int fd, dev;
 
 	start_running(&job);
 	ASSERT_EQ(0, device_dump(job.cgroup, &image, KCKPT_IOC_KILL));
 	ASSERT_TRUE(runner_is_gone(&job));
 	for (i = 0; i < 2; i++) {
 		image.data[image.len - from_end[i]] ^= 4;
-		fd = open_file(test_path("image"), 0);
-		ASSERT_EQ(image.len, write(fd, image.data, image.len));
-		ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
-		job.cgroup = test_new_cgroup();
-		dev = device_open();
-		EXPECT_EQ(EBADMSG, load_and_commit(dev, fd, 0, job.cgroup));
-		EXPECT_EQ(KCKPT_E_IMAGE_DAMAGED, device_first_code(dev));
-		close(dev);
-		EXPECT_TRUE(runner_is_gone(&job));
+		EXPECT_EQ(KCKPT_E_IMAGE_DAMAGED, code_of_refusal(&job, &image, image.len));
 		image.data[image.len - from_end[i]] ^= 4;
 	}
-	ASSERT_TRUE(!ftruncate(fd, image.len / 2) && !lseek(fd, 0, SEEK_SET));
-	job.cgroup = test_new_cgroup();
-	dev = device_open();
-	EXPECT_EQ(EBADMSG, load_and_commit(dev, fd, 0, job.cgroup));
-	EXPECT_EQ(KCKPT_E_IMAGE_TRUNCATED, device_first_code(dev));
-	close(dev);
-	EXPECT_TRUE(runner_is_gone(&job));
+	EXPECT_EQ(KCKPT_E_IMAGE_TRUNCATED, code_of_refusal(&job, &image, image.len / 2));
 }
 
 /* A run of pages that no batch can have: nobody makes them ahead, either. */
@@ -441,8 +444,8 @@ TEST(transfer_of_a_hostile_batch)
 	struct kckpt_pages_rec *batches[64];
 	struct kckpt_page_run *run;
 	struct image_walk walk;
-	int fd, dev, nr = 0;
 	struct job job;
+	int nr = 0;
 
 	start_running(&job);
 	ASSERT_EQ(0, device_dump(job.cgroup, &image, KCKPT_IOC_KILL));
@@ -461,14 +464,7 @@ TEST(transfer_of_a_hostile_batch)
 		run->nr_pages = UINT32_MAX;
 		run->flags = KCKPT_RUN_ZERO;
 	}
-	fd = open_file(test_path("image"), 0);
-	ASSERT_EQ(image.len, write(fd, image.data, image.len));
-	ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
-	job.cgroup = test_new_cgroup();
-	dev = device_open();
-	EXPECT_EQ(EBADMSG, load_and_commit(dev, fd, 0, job.cgroup));
-	close(dev);
-	EXPECT_TRUE(runner_is_gone(&job));
+	EXPECT_EQ(KCKPT_E_IMAGE_DAMAGED, code_of_refusal(&job, &image, image.len));
 }
 
 /* ---- any size ---- */

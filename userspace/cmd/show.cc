@@ -47,7 +47,7 @@ private:
 	static Result<> show_summary(ImageReader &reader, const Options &options)
 	{
 		Summary summary;
-		Result<> all = for_each(reader, [&](const Record &record) { summary.add(record, reader.runs()); });
+		Result<> all = reader.for_each([&](const Record &record) { summary.add(record, reader.runs()); });
 		if (options.json)
 			print_json(summary.json(reader.header()), stdout);
 		else
@@ -61,26 +61,14 @@ private:
 		if (options.json) {
 			json list = json::array();
 			Result<> all =
-				for_each(reader, [&](const Record &record) { list.push_back(record_json(record)); });
+				reader.for_each([&](const Record &record) { list.push_back(record_json(record)); });
 			print_json({{"header", fields_json(header_fields(), header)}, {"records", list}}, stdout);
 			return all;
 		}
 		say(stdout, "{:>10}  header\n", 0);
 		for (const FieldText &field : describe_fields(header_fields(), header))
 			say(stdout, "            {:<16} {}\n", field.field->name, field.value);
-		return for_each(reader, [](const Record &record) { say(stdout, "{}", record_text(record)); });
-	}
-
-	template <class Visit> static Result<> for_each(ImageReader &reader, Visit visit)
-	{
-		for (;;) {
-			Result<const Record *> record = reader.next();
-			if (!record)
-				return pass(record);
-			if (!*record)
-				return {};
-			visit(**record);
-		}
+		return reader.for_each([](const Record &record) { say(stdout, "{}", record_text(record)); });
 	}
 
 	std::string file_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <unistd.h>
 
+#include <utility>
+
 #include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -32,69 +34,82 @@ public:
 
 	Result<int> run(const Options &options) override
 	{
-		Result<Source> source = Source::open(file_);
-		if (!source)
-			return pass(source);
-		Progress progress("verify", source->size(), !options.quiet && !options.json);
-		Result<ImageReader> reader = ImageReader::open(std::move(*source), Pages::verify);
-		if (!reader)
-			return pass(reader);
-
-		for (uint64_t at = 0;; at = reader->offset()) {
-			Result<const Record *> record = reader->next();
-			if (!record)
-				return pass(record);
-			if (!*record)
-				break;
-			progress.add(reader->offset() - at);
-		}
-		if (Result<> good = check_parents(*reader); !good)
-			return pass(good);
-		tell(options, *reader);
+		const bool wanted = !options.quiet && !options.json;
+		/* Of a stream only itself can be looked at. */
+		Result<> whole = file_ != "-" && is_increment() ? read_chain(wanted) : read_one(wanted);
+		if (!whole)
+			return pass(whole);
+		tell(options);
 		return Exit::done;
 	}
 
 private:
-	/* What it builds on must be there, too; of a stream only itself can be looked at. */
-	Result<> check_parents(const ImageReader &reader)
+	bool is_increment() const
 	{
-		if (!has_parent(reader.header()) || file_ == "-")
-			return {};
-		Result<Chain> chain = Chain::open(file_, parents_, [](uint64_t) {});
+		Result<struct kckpt_header> header = read_header(file_);
+		return header && has_parent(*header);
+	}
+
+	Result<> read_one(bool with_progress)
+	{
+		Result<Source> source = Source::open(file_);
+		if (!source)
+			return pass(source);
+		Progress progress("verify", source->size(), with_progress);
+		Result<ImageReader> reader = ImageReader::open(std::move(*source), Pages::verify);
+		if (!reader)
+			return pass(reader);
+		Result<> whole = reader->for_each([&](const Record &) {
+			progress.add(reader->offset() - std::exchange(bytes_, reader->offset()));
+		});
+		bytes_ = reader->offset();
+		header_ = reader->header();
+		return whole;
+	}
+
+	/* What it builds on must be there, too. */
+	Result<> read_chain(bool with_progress)
+	{
+		Progress progress("verify", 0, with_progress);
+		Result<Chain> chain = Chain::open(file_, parents_, [&](uint64_t bytes) { progress.add(bytes); });
 		if (!chain)
 			return pass(chain);
 		for (const ImageFile &file : std::span(chain->files()).subspan(1))
 			found_.push_back(file.path());
+		bytes_ = chain->files().front().size();
+		header_ = chain->files().front().header();
 		return {};
 	}
 
-	void tell(const Options &options, const ImageReader &reader) const
+	void tell(const Options &options) const
 	{
-		const std::string uuid = uuid_text(reader.header().uuid);
+		const std::string uuid = uuid_text(header_.uuid);
 		if (options.json)
 			print_json({{"image", file_},
 				    {"whole", true},
 				    {"uuid", uuid},
-				    {"bytes", reader.offset()},
-				    {"increment", has_parent(reader.header())},
+				    {"bytes", bytes_},
+				    {"increment", has_parent(header_)},
 				    {"parents", found_}},
 				   stdout);
 		else if (!options.quiet)
 			say(stdout, "{} is whole: {}, {}{}\n", file_ == "-" ? "the image" : file_, uuid,
-			    human_bytes(reader.offset()), parents_text(reader));
+			    human_bytes(bytes_), parents_text());
 	}
 
-	std::string parents_text(const ImageReader &reader) const
+	std::string parents_text() const
 	{
-		if (!has_parent(reader.header()))
+		if (!has_parent(header_))
 			return {};
 		if (found_.empty())
-			return fmt::format("; it builds on {}", uuid_text(reader.header().parent));
+			return fmt::format("; it builds on {}", uuid_text(header_.parent));
 		return fmt::format("; so is what it builds on: {}", fmt::join(found_, ", "));
 	}
 
 	std::string file_;
 	std::vector<std::string> parents_, found_;
+	struct kckpt_header header_ = {};
+	uint64_t bytes_ = 0;
 };
 
 } // namespace

@@ -136,7 +136,7 @@ Result<> FlatStream::copy_part(const ImageFile::Part &part)
 	const auto data = std::span(piece_).subspan(at);
 	if (Result<> got = file.read(data, part.data); !got)
 		return got;
-	feed_chunks(data);
+	chunks_.feed(data);
 	offset_ += data.size();
 	return {};
 }
@@ -260,7 +260,7 @@ Result<> FlatStream::read_batch()
 		left = left.subspan(bytes.size());
 	}
 	const auto data = std::span(piece_).subspan(at);
-	feed_chunks(data);
+	chunks_.feed(data);
 	offset_ += data.size();
 	return {};
 }
@@ -274,11 +274,11 @@ Result<> FlatStream::make_tail()
 		struct kckpt_trailer_rec rec;
 	} trailer = {};
 	trailer.rec.digests_at = offset_;
-	if (chunk_fill_ > 0)
-		chunks_.push_back(chunk_.value());
+	chunks_.finish();
+	const std::vector<uint64_t> &chunks = chunks_.values();
 	stage_ = Stage::tail;
 
-	if (std::max(chunks_.size() * sizeof(chunks_[0]), rows_.size() * sizeof(rows_[0])) > KCKPT_MAX_RECORD - 8)
+	if (std::max(chunks.size() * sizeof(chunks[0]), rows_.size() * sizeof(rows_[0])) > KCKPT_MAX_RECORD - 8)
 		return failure(KCKPT_E_IMAGE_LIMIT, 0, "the index or the digests of what is put together");
 	const auto add_list = [&](uint16_t kind, std::span<const std::byte> list, uint64_t nr) {
 		const struct kckpt_record head = {.family = KCKPT_F_stream,
@@ -289,7 +289,7 @@ Result<> FlatStream::make_tail()
 		add_meta(bytes_of(nr));
 		add_meta(list);
 	};
-	add_list(KCKPT_K_digests, std::as_bytes(std::span(chunks_)), chunks_.size());
+	add_list(KCKPT_K_digests, std::as_bytes(std::span(chunks)), chunks.size());
 	trailer.rec.index_at = offset_;
 	add_list(KCKPT_K_index, std::as_bytes(std::span(rows_)), rows_.size());
 	trailer.rec.root = root_.value();
@@ -309,7 +309,7 @@ void FlatStream::add_meta(std::span<const std::byte> bytes)
 	offset_ += bytes.size();
 	root_.feed(bytes);
 	if (stage_ != Stage::tail)
-		feed_chunks(bytes);
+		chunks_.feed(bytes);
 }
 
 void FlatStream::add_zeros_to(uint64_t alignment)
@@ -322,21 +322,6 @@ void FlatStream::add_row(const struct kckpt_record &head)
 {
 	rows_.push_back(
 		{.offset = offset_, .object = head.object, .family = head.family, .kind = head.kind, .reserved = 0});
-}
-
-void FlatStream::feed_chunks(std::span<const std::byte> bytes)
-{
-	while (!bytes.empty()) {
-		const auto part = bytes.first(std::min<size_t>(bytes.size(), KCKPT_CHUNK_SIZE - chunk_fill_));
-		chunk_.feed(part);
-		chunk_fill_ += part.size();
-		bytes = bytes.subspan(part.size());
-		if (chunk_fill_ == KCKPT_CHUNK_SIZE) {
-			chunks_.push_back(chunk_.value());
-			chunk_.reset();
-			chunk_fill_ = 0;
-		}
-	}
 }
 
 } // namespace kckpt

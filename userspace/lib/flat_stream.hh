@@ -44,7 +44,6 @@ private:
 	void add_meta(std::span<const std::byte> bytes);
 	void add_zeros_to(uint64_t alignment);
 	void add_row(const struct kckpt_record &head);
-	void feed_chunks(std::span<const std::byte> bytes);
 
 	Chain chain_;
 	Stage stage_ = Stage::header;
@@ -63,9 +62,8 @@ private:
 	std::vector<Chain::Found> data_;
 	uint32_t nr_data_ = 0, nr_zero_ = 0;
 
-	Digest records_, root_, chunk_;
-	uint64_t chunk_fill_ = 0;
-	std::vector<uint64_t> chunks_;
+	Digest records_, root_;
+	ChunkDigests chunks_{KCKPT_CHUNK_SIZE};
 	std::vector<struct kckpt_index_row> rows_;
 };
 

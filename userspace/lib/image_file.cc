@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -19,12 +20,17 @@ namespace kckpt
 
 Result<struct kckpt_header> read_header(const std::string &path)
 {
-	const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+	/* To open a FIFO and close it again would be seen by its writer. */
 	struct stat st;
-	if (!fd || fstat(fd.get(), &st) < 0)
+	if (stat(path.c_str(), &st) < 0)
+		return failure(KCKPT_E_IMAGE_OPEN, errno, path);
+	if (!S_ISREG(st.st_mode))
+		return failure(KCKPT_E_IMAGE_MAGIC, 0, path);
+	const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+	if (!fd)
 		return failure(KCKPT_E_IMAGE_OPEN, errno, path);
 	struct kckpt_header header;
-	if (!S_ISREG(st.st_mode) || pread(fd.get(), &header, sizeof(header), 0) != sizeof(header))
+	if (pread(fd.get(), &header, sizeof(header), 0) != sizeof(header))
 		return failure(KCKPT_E_IMAGE_MAGIC, 0, path);
 	if (Result<> good = check_header(header); !good) {
 		good.error().problems[0].detail = path;
@@ -52,15 +58,13 @@ Result<ImageFile> ImageFile::open(const std::string &path, const Moved &moved)
 	if (!reader)
 		return pass(reader);
 	file.header_ = reader->header();
-	for (uint64_t at = 0;; at = reader->offset()) {
-		Result<const Record *> record = reader->next();
-		if (!record)
-			return pass(record);
-		if (!*record)
-			break;
-		file.add(**record, reader->runs(), reader->offset());
-		moved(reader->offset() - at);
-	}
+	uint64_t at = 0;
+	Result<> whole = reader->for_each([&](const Record &record) {
+		file.add(record, reader->runs(), reader->offset());
+		moved(reader->offset() - std::exchange(at, reader->offset()));
+	});
+	if (!whole)
+		return pass(whole);
 	file.records_digest_ = reader->records_digest();
 	if (Result<> sorted = file.sort_runs(); !sorted)
 		return pass(sorted);

@@ -124,8 +124,8 @@ Result<> ImageReader::enter(const struct kckpt_record &head)
 	if (step->second.first != stage_)
 		return out_of_place();
 	stage_ = step->second.second;
-	if (head.kind == KCKPT_K_digests && chunk_fill_ > 0)
-		chunks_.push_back(chunk_.value());
+	if (head.kind == KCKPT_K_digests)
+		chunks_.finish();
 	if (head.kind == KCKPT_K_trailer)
 		root_value_ = root_.value();
 	return {};
@@ -187,22 +187,7 @@ void ImageReader::feed(std::span<const std::byte> bytes, bool is_page)
 	if (!is_page)
 		root_.feed(bytes);
 	if (pages_ == Pages::verify && stage_ <= Stage::pages)
-		feed_chunk(bytes);
-}
-
-void ImageReader::feed_chunk(std::span<const std::byte> bytes)
-{
-	while (!bytes.empty()) {
-		const auto piece = bytes.first(std::min<size_t>(bytes.size(), KCKPT_CHUNK_SIZE - chunk_fill_));
-		chunk_.feed(piece);
-		chunk_fill_ += piece.size();
-		bytes = bytes.subspan(piece.size());
-		if (chunk_fill_ == KCKPT_CHUNK_SIZE) {
-			chunks_.push_back(chunk_.value());
-			chunk_.reset();
-			chunk_fill_ = 0;
-		}
-	}
+		chunks_.feed(bytes);
 }
 
 Result<> ImageReader::check(const Record &record)
@@ -279,10 +264,11 @@ Result<> ImageReader::check_digests(const Record &record)
 		return refuse(KCKPT_E_IMAGE_RECORD,
 			      fmt::format("offset {}, digests record: {} digests, but there are {} chunks",
 					  record.offset, nr, wanted));
-	for (size_t i = 0; i < chunks_.size(); i++) {
+	const std::vector<uint64_t> &chunks = chunks_.values();
+	for (size_t i = 0; i < chunks.size(); i++) {
 		uint64_t told;
 		std::memcpy(&told, record.tail.data() + i * sizeof(told), sizeof(told));
-		if (told != chunks_[i])
+		if (told != chunks[i])
 			bad_chunks_.push_back(i);
 	}
 	return {};

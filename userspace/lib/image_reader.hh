@@ -4,10 +4,7 @@
  * computed anew, and nothing is allocated on the word of the image alone.
  *
  *	auto reader = ImageReader::open(std::move(source), Pages::verify);
- *	for (;;) {
- *		auto record = reader->next();		// an Error, or
- *		if (!*record) break;			// the end: all was well
- *	}
+ *	Result<> whole = reader->for_each([&](const Record &record) { ... });
  *
  * Records are handed out before their digests have been compared: a caller that acts on them has to wait for
  * the end. Structural errors end the reading at once; wrong digests are collected and told at the end, since
@@ -38,6 +35,18 @@ public:
 	const struct kckpt_header &header() const { return header_; }
 	/* The next record, good until the next call; nullptr at the end of a whole image. */
 	Result<const Record *> next();
+	/* The same for all that are left. */
+	template <class Visit> Result<> for_each(Visit visit)
+	{
+		for (;;) {
+			Result<const Record *> record = next();
+			if (!record)
+				return pass(record);
+			if (!*record)
+				return {};
+			visit(**record);
+		}
+	}
 	/* Of the last record, when that was one of pages. */
 	const std::vector<struct kckpt_page_run> &runs() const { return runs_; }
 	uint64_t offset() const { return offset_; }
@@ -72,7 +81,6 @@ private:
 	Result<> finish();
 
 	void feed(std::span<const std::byte> bytes, bool is_page);
-	void feed_chunk(std::span<const std::byte> bytes);
 	void name_bad_chunks(bool root_ok);
 	std::string part_text(const Part &part) const;
 	std::string parts_text(uint64_t from, uint64_t to) const;
@@ -92,9 +100,9 @@ private:
 	std::vector<Part> parts_;
 	uint64_t end_offset_ = 0, digests_at_ = 0, index_at_ = 0;
 
-	Digest records_, body_, root_, chunk_;
-	uint64_t root_value_ = 0, chunk_fill_ = 0;
-	std::vector<uint64_t> chunks_;
+	Digest records_, body_, root_;
+	ChunkDigests chunks_{KCKPT_CHUNK_SIZE};
+	uint64_t root_value_ = 0;
 	std::vector<uint64_t> bad_chunks_;
 	bool records_ok_ = true;
 	std::vector<Problem> damage_;
