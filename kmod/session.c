@@ -31,6 +31,7 @@ static void session_drop_memory(struct kckpt_session *session)
 		kckpt_batch_put(&session->save->batch);
 		kckpt_stream_drop(&session->save->stream);
 	}
+	kckpt_cow_end(&session->cow);
 	kckpt_snapshot_put(session->snapshot);
 	session->snapshot = NULL;
 	if (!session->load)
@@ -52,17 +53,37 @@ static u32 watchdog_verdict(struct kckpt_session *session)
 	return 0;
 }
 
-/* Takes no session lock: the request that hangs may hold it. */
+/* Who has the session looks by himself. */
+static int watchdog_check_cow(struct kckpt_session *session)
+{
+	int err;
+
+	if (!READ_ONCE(session->cow.cgrp) || !mutex_trylock(&session->lock))
+		return 0;
+	err = kckpt_cow_check(&session->ctx, &session->cow);
+	mutex_unlock(&session->lock);
+	return err;
+}
+
+static void watchdog_schedule(struct kckpt_session *session)
+{
+	bool often = READ_ONCE(session->pause) || READ_ONCE(session->cow.cgrp);
+
+	schedule_delayed_work(&session->watchdog, often ? HZ / 50 : HZ);
+}
+
+/* Takes no session lock, or only tries to: the request that hangs may hold it. */
 static void session_watchdog(struct work_struct *work)
 {
 	struct kckpt_session *session = container_of(work, struct kckpt_session, watchdog.work);
 	u32 code = watchdog_verdict(session);
+	int err = code ? kckpt_fail(&session->ctx, NULL, code, 0, "") : watchdog_check_cow(session);
 
-	if (!code) {
-		schedule_delayed_work(&session->watchdog, READ_ONCE(session->pause) ? HZ / 50 : HZ);
+	if (!err) {
+		watchdog_schedule(session);
 		return;
 	}
-	WRITE_ONCE(session->expired, kckpt_fail(&session->ctx, NULL, code, 0, ""));
+	WRITE_ONCE(session->expired, err);
 	kckpt_crew_kill(session);
 	kckpt_freezer_expire(&session->freezer);
 	kckpt_event_expired(session);
@@ -80,7 +101,7 @@ static void watchdog_start(struct kckpt_session *session, u32 stall_ms, u32 paus
 	kckpt_progress(&session->ctx);
 	session->stall = msecs_to_jiffies(stall_ms ?: DEFAULT_STALL_MS);
 	session->pause = msecs_to_jiffies(pause_ms);
-	schedule_delayed_work(&session->watchdog, pause_ms ? HZ / 50 : HZ);
+	watchdog_schedule(session);
 }
 
 static void watchdog_stop(struct kckpt_session *session)
@@ -357,7 +378,7 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 
 	if (req->flags & ~known || req->reserved2)
 		return -EINVAL;
-	if (req->flags & KCKPT_CAPTURE_SNAPSHOT && !(req->flags & KCKPT_CAPTURE_KEEP))
+	if ((req->flags & KCKPT_CAPTURE_SNAPSHOT || req->max_cow) && !(req->flags & KCKPT_CAPTURE_KEEP))
 		return -EINVAL;
 	if (!(req->flags & KCKPT_CAPTURE_PARENT) && memchr_inv(req->parent, 0, sizeof(req->parent)))
 		return -EINVAL;
@@ -370,6 +391,7 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 	if (!session->save)
 		return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "stream");
 	ctx->capture_flags = req->flags;
+	session->cow.max = req->max_cow;
 	ctx->cgroup_id = cgroup_id(ctx->cgrp);
 	if (req->flags & KCKPT_CAPTURE_PARENT)
 		err = kckpt_snapshot_open(ctx, req->parent);
@@ -451,7 +473,7 @@ static ssize_t session_fill_sink(struct kckpt_session *session, bool *failed)
 		stream->taken += n;
 		done += n;
 		kckpt_event_progress(session);
-		n = kckpt_session_check(session);
+		n = kckpt_session_check(session) ?: kckpt_cow_check(&session->ctx, &session->cow);
 		*failed = n < 0;
 	}
 	session->transfer_ns += ktime_get_ns() - start;
@@ -539,6 +561,7 @@ static int session_enter_with_job(struct kckpt_session *session, u32 states)
 static void session_let_go(struct kckpt_session *session)
 {
 	WRITE_ONCE(session->pause, 0);
+	kckpt_cow_begin(&session->cow, session->ctx.cgrp);
 	session_release_job(session);
 }
 
@@ -932,6 +955,7 @@ void kckpt_session_stats(struct kckpt_session *session, struct kckpt_stats *stat
 		stats->pages = session->save->nr_pages;
 		stats->zero_pages = session->save->nr_zero;
 		stats->parent_pages = session->save->nr_parent;
+		stats->cow_pages = session->cow.copies;
 	}
 	if (session->load) {
 		stats->bytes = session->load->stream.at;

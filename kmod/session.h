@@ -25,6 +25,7 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
+#include "cow.h"
 #include "crew.h"
 #include "events.h"
 #include "family.h"
@@ -43,6 +44,7 @@ struct kckpt_session {
 	struct kckpt_save *save;
 	struct kckpt_load *load;
 	struct kckpt_snapshot *snapshot; /* what could be retained; NULL: nothing */
+	struct kckpt_cow cow;
 
 	struct delayed_work watchdog;
 	unsigned long stall;		/* jiffies; 0: the watchdog is off */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "image.h"
@@ -459,6 +460,165 @@ TEST(shadow_copies_no_more_than_it_may)
 	memory_len = 65 << 20;
 	start_running(&job, has_shared_memory);
 	expect_not_kept(KCKPT_KEPT_TOO_MUCH, &job);
+}
+
+/* ---- where it costs the job too much it goes, and the job runs on ---- */
+
+static int start_with_bound(const struct job *job, uint64_t max_cow)
+{
+	struct kckpt_capture request = { .flags = KCKPT_CAPTURE_KEEP, .max_cow = max_cow };
+	int dev = device_open();
+
+	ASSERT_EQ(0, device_freeze(dev, job->cgroup) ?: device_capture_with(dev, &request));
+	ASSERT_EQ(KCKPT_KEPT, request.kept);
+	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
+	return dev;
+}
+
+static void let_it_write(struct job *job)
+{
+	double end = now() + 60 * test_patience();
+
+	job_notes()[1] = 1;
+	while (!job_notes()[2] && now() < end)
+		usleep(1000);
+	ASSERT_TRUE(job_notes()[2] && runner_runs(job));
+}
+
+static void expect_dropped(int dev)
+{
+	double end = now() + 5 * test_patience();
+	struct image image = {};
+
+	/* Nobody reads: it is the module that notices. */
+	while (device_state(dev) != KCKPT_FAILED && !device_first_code(dev) && now() < end)
+		usleep(1000);
+	EXPECT_EQ(ENOBUFS, device_read(dev, &image));
+	EXPECT_EQ(KCKPT_E_KEPT_DROPPED, device_first_code(dev));
+	close(dev);
+}
+
+TEST(shadow_of_too_many_copies)
+{
+	struct job job;
+	long before;
+
+	memory_len = 32 << 20;
+	start_running(&job, writes_when_told);
+	before = memory_of(&job);
+	int dev = start_with_bound(&job, memory_len / 4);
+
+	let_it_write(&job);
+	expect_dropped(dev);
+	EXPECT_TRUE(memory_of(&job) - before < (long)memory_len / 2);
+	kill_job(&job);
+}
+
+TEST(shadow_of_no_more_copies_than_allowed)
+{
+	const long nr = (memory_len = 32 << 20) / PAGE;
+	struct kckpt_capture request = { .max_cow = 1 };
+	struct kckpt_stats stats = {};
+	struct image image = {};
+	struct job job;
+	int dev;
+
+	start_running(&job, writes_when_told);
+	dev = device_open();
+	ASSERT_EQ(0, device_freeze(dev, job.cgroup));
+	EXPECT_EQ(EINVAL, device_capture_with(dev, &request));	/* nothing is kept */
+	close(dev);
+	dev = start_with_bound(&job, 2 * memory_len);
+	let_it_write(&job);
+	ASSERT_EQ(0, device_read(dev, &image));
+	ASSERT_TRUE(!ioctl(dev, KCKPT_IOC_STATS, &stats));
+	test_say("%llu page faults, %ld copies", (unsigned long long)stats.cow_pages, nr);
+	EXPECT_TRUE((long)stats.cow_pages >= nr && (long)stats.cow_pages < nr * 3 / 2);
+	close(dev);
+	kill_job(&job);
+}
+
+/* Needs more and more when told, less than it may; and then writes to what it had. */
+static int grows_when_told(void)
+{
+	char *all = mmap(NULL, memory_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *more;
+	size_t i;
+
+	JOB_SETUP(all != MAP_FAILED);
+	memset(all, 7, memory_len);
+	while (!job_notes()[1]) {
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+		usleep(1000);
+	}
+	for (i = 0; i < 54; i++) {
+		more = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		JOB_SETUP(more != MAP_FAILED);
+		memset(more, 7, 1 << 20);
+		usleep(40000 * test_patience());
+	}
+	for (i = 0; i < memory_len; i += PAGE)
+		all[i]++;
+	for (job_notes()[2] = 1;; usleep(1000))
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+}
+
+/* It would have been killed. */
+TEST(shadow_in_a_cgroup_that_gets_full)
+{
+	struct job job;
+	int dev;
+
+	memory_len = 32 << 20;
+	start_running(&job, grows_when_told);
+	if (!write_file(format("%s/memory.max", job.cgroup), format("%zu", memory_len * 3)))
+		test_skip("no memory controller");
+	write_file(format("%s/memory.swap.max", job.cgroup), "0");
+	dev = start_with_bound(&job, 0);
+	let_it_write(&job);
+	expect_dropped(dev);
+	EXPECT_TRUE(strstr(read_file(format("%s/memory.events", job.cgroup)), "oom_kill 0"));
+	kill_job(&job);
+}
+
+static int writes_all_the_time(void)
+{
+	char *all = mmap(NULL, memory_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t i;
+
+	JOB_SETUP(all != MAP_FAILED && !madvise(all, memory_len, MADV_NOHUGEPAGE));
+	memset(all, 7, memory_len);
+	for (;;) {
+		for (i = 0; i < memory_len; i += PAGE)
+			all[i]++;
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+	}
+}
+
+/* The tool makes the image all the same, unless somebody has had a part of it. */
+TEST(shadow_is_not_needed_for_an_image)
+{
+	const char *path = test_path("image"), *fifo = test_path("fifo");
+	struct tool_result result;
+	struct job job;
+
+	memory_len = 64 << 20;
+	start_running(&job, writes_all_the_time);
+	result = TOOL("--json", "dump", job.cgroup, "--leave-running", "--max-cow", "8k", "--max-pause", "30000", "-o", path);
+	if (!EXPECT_EQ(0, result.status) || !EXPECT_TRUE(tool_said(&result, "dropped")))
+		test_say("%s", result.text);
+	EXPECT_EQ(0, TOOL("verify", path).status);
+	ASSERT_EQ(0, mkfifo(fifo, 0600));
+	ASSERT_EQ(0, system(format("cat %s >/dev/null &", fifo)));
+	result = TOOL("--json", "dump", job.cgroup, "--leave-running", "--max-cow", "8k", "--max-pause", "30000", "-o", fifo);
+	if (!EXPECT_EQ(1, result.status) || !EXPECT_TRUE(tool_said(&result, "KEPT_DROPPED")))
+		test_say("%s", result.text);
+	ASSERT_TRUE(runner_runs(&job));
+	EXPECT_EQ(2, TOOL("dump", job.cgroup, "--max-cow", "8k", "-o", path).status);
+	kill_job(&job);
+	job.cgroup = test_new_cgroup();
+	ASSERT_EQ(0, TOOL("restore", path, "--files=changed", "--detach", "--cgroup", job.cgroup).status);
+	ASSERT_TRUE(runner_runs(&job));
+	kill_job(&job);
 }
 
 /* ---- the pause ---- */

@@ -191,6 +191,8 @@ struct kckpt_capture {
 	__u8  parent[16];	/* with PARENT: UUID of the image that this one is to build on */
 	/* out */
 	__u8  image[16];	/* UUID of this one */
+	/* in */
+	__u64 max_cow;		/* with KEEP: bytes of copies that the job may make after its thaw; 0: no bound */
 };
 #define KCKPT_CAPTURE_CHECK	(1u << 0)	/* only report; nothing is kept */
 #define KCKPT_CAPTURE_FILES	(1u << 1)	/* files that were deleted go into the image, with their contents */
@@ -201,6 +203,11 @@ struct kckpt_capture {
 /*
  * What came of KEEP. Where memory is kept, the job may be thawed before the image is read: THAW then leaves the session
  * in CAPTURED, and the image is that of the time of the capture. Else the job has to stand still as without KEEP.
+ *
+ * From the thaw on the job makes a copy of each page that it writes to, until the image has that page. What is kept
+ * goes, and the session fails (KEPT_DROPPED), when it has made more than max_cow bytes of copies, or when its cgroup or
+ * the machine is short of memory. Both are looked at about 20 times a second; copies are counted as the page faults of
+ * the job, so there may be fewer. The job runs on in any case.
  */
 enum kckpt_kept {
 	KCKPT_KEPT_NOT,		/* not asked for */
@@ -304,6 +311,7 @@ struct kckpt_stats {
 	__u64 commit_ns;
 	__u64 transfer_ns;	/* within read, write, splice, SAVE and LOAD */
 	__u64 parent_pages;	/* left out since the parent image has them */
+	__u64 cow_pages;	/* that the job copied while its memory was kept, at most: so many page faults it had */
 };
 
 #define KCKPT_IOC_INFO		_IOWR(0xCB, 0, struct kckpt_info)

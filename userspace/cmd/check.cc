@@ -69,7 +69,9 @@ public:
 		if (Result<> frozen = device->freeze(request); !frozen)
 			return pass(frozen);
 
-		auto captured = device->capture(KCKPT_CAPTURE_CHECK | capture_flags_, outside_.inherit(), *external);
+		struct kckpt_capture capture = {};
+		capture.flags = KCKPT_CAPTURE_CHECK | capture_flags_;
+		auto captured = device->capture(capture, outside_.inherit(), *external);
 		if (!captured && !is_verdict(captured.error()))
 			return pass(captured);
 		if (Result<> thawed = device->thaw(); !thawed)

@@ -19,6 +19,14 @@ void Target::attach(CLI::App &app)
 	group->require_option(1);
 }
 
+void add_max_cow_option(CLI::App &app, uint64_t &max_cow)
+{
+	app.add_option("--max-cow", max_cow,
+		       "let the job copy at most so much memory while it is read, as it runs on: 64M, 1G (default: no "
+		       "bound)")
+		->transform(CLI::AsSizeValue(false));
+}
+
 void add_files_option(CLI::App &app, uint32_t &capture_flags)
 {
 	app.add_option_function<std::string>(

@@ -56,6 +56,9 @@ private:
 /* --files=capture, a flag of KCKPT_IOC_CAPTURE. */
 void add_files_option(CLI::App &app, uint32_t &capture_flags);
 
+/* --max-cow SIZE, of kckpt_capture.max_cow. */
+void add_max_cow_option(CLI::App &app, uint64_t &max_cow);
+
 /* --parent, where increments are put together with what they build on. */
 void add_parent_option(CLI::App &app, std::vector<std::string> &parents);
 

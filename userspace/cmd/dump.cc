@@ -36,9 +36,11 @@ private:
 	Outside outside_;
 };
 
-const char *kept_name(uint32_t kept)
+const char *kept_name(const DumpJob::Outcome &outcome)
 {
-	switch (kept) {
+	if (outcome.was_dropped)
+		return "dropped";
+	switch (outcome.kept) {
 	case KCKPT_KEPT: return "yes";
 	case KCKPT_KEPT_NO_ROOM: return "no-room";
 	case KCKPT_KEPT_TOO_MUCH: return "too-much";
@@ -46,9 +48,11 @@ const char *kept_name(uint32_t kept)
 	}
 }
 
-const char *kept_text(uint32_t kept)
+const char *kept_text(const DumpJob::Outcome &outcome)
 {
-	switch (kept) {
+	if (outcome.was_dropped)
+		return "read while the job stood still: as it ran on it wrote to too much of what was kept";
+	switch (outcome.kept) {
 	case KCKPT_KEPT: return "read while the job ran on";
 	case KCKPT_KEPT_NO_ROOM: return "read while the job stood still: no room to keep what it writes to";
 	case KCKPT_KEPT_TOO_MUCH: return "read while the job stood still: too much of it is shared";
@@ -73,6 +77,7 @@ void DumpCommand::attach(CLI::App &app)
 	app.add_option("--max-pause", job_.max_pause_ms,
 		       "give up when the job would stand still for longer, in ms; 0: no bound (default: 1000 with "
 		       "--leave-running, else no bound)");
+	add_max_cow_option(app, job_.max_cow);
 	app.add_option("--stall-timeout", job_.stall_ms, "give up when nothing was written for that long, in ms");
 	app.callback([this] {
 		if (job_.output == "-" && isatty(STDOUT_FILENO))
@@ -80,6 +85,8 @@ void DumpCommand::attach(CLI::App &app)
 		if (job_.keep_snapshot && !leave_running_ && !leave_frozen_)
 			throw CLI::ValidationError("--keep-snapshot",
 						   "needs --leave-running or --leave-frozen: there is no next image");
+		if (job_.max_cow > 0 && !leave_running_)
+			throw CLI::ValidationError("--max-cow", "needs --leave-running: else the job writes nothing");
 	});
 }
 
@@ -114,7 +121,7 @@ void DumpCommand::tell(const DumpJob::Outcome &outcome, const Options &options) 
 		print_json({{"image", job_.output},
 			    {"uuid", uuid_text(uuid)},
 			    {"increment", !job_.parent.empty()},
-			    {"kept", kept_name(outcome.kept)},
+			    {"kept", kept_name(outcome)},
 			    {"snapshot", outcome.has_snapshot},
 			    {"stats", stats_json(outcome.stats)}},
 			   job_.output == "-" ? stderr : stdout);
@@ -122,9 +129,9 @@ void DumpCommand::tell(const DumpJob::Outcome &outcome, const Options &options) 
 	}
 	if (job_.keep_snapshot && !outcome.has_snapshot && !options.quiet)
 		say(stderr, "kckpt: no snapshot is kept, so the next image must be a whole one: {}\n",
-		    kept_text(outcome.kept));
+		    kept_text(outcome));
 	if (options.stats)
-		say(stderr, "{}{:<12} {}\n", stats_text(outcome.stats), "memory", kept_text(outcome.kept));
+		say(stderr, "{}{:<12} {}\n", stats_text(outcome.stats), "memory", kept_text(outcome));
 }
 
 } // namespace

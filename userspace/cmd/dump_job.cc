@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <cstring>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -30,6 +31,21 @@ struct kckpt_freeze DumpJob::freeze_request(int cgroup) const
 	request.timeout_ms = freeze_timeout_ms;
 	request.max_pause_ms = max_pause_ms.value_or(then == Then::run ? running_pause_ms : 0);
 	request.stall_ms = stall_ms;
+	return request;
+}
+
+struct kckpt_capture DumpJob::capture_request(const std::optional<struct kckpt_header> &base, Memory memory) const
+{
+	struct kckpt_capture request = {};
+	request.flags = capture_flags;
+	if (memory == Memory::kept && (then == Then::run || keep_snapshot)) {
+		request.flags |= KCKPT_CAPTURE_KEEP | (keep_snapshot ? KCKPT_CAPTURE_SNAPSHOT : 0);
+		request.max_cow = max_cow;
+	}
+	if (base) {
+		request.flags |= KCKPT_CAPTURE_PARENT;
+		std::memcpy(request.parent, base->uuid, sizeof(request.parent));
+	}
 	return request;
 }
 
@@ -69,31 +85,47 @@ Result<DumpJob::Outcome> DumpJob::run(const Cgroup &cgroup)
 	if (!file)
 		return pass(file);
 
-	if (Result<> frozen = device->freeze(freeze_request(cgroup.fd())); !frozen)
+	Result<Outcome> outcome = attempt(cgroup, *device, *file, capture_request(*base, Memory::kept));
+	/* Of what is written in place somebody may have had a part. */
+	if (outcome || !outcome.error().has(KCKPT_E_KEPT_DROPPED) || !file->is_atomic())
+		return outcome;
+	device = Device::open();
+	if (!device)
+		return pass(device);
+	file = AtomicFile::create(output);
+	if (!file)
+		return pass(file);
+	outcome = attempt(cgroup, *device, *file, capture_request(*base, Memory::not_kept));
+	if (outcome)
+		outcome->was_dropped = true;
+	return outcome;
+}
+
+Result<DumpJob::Outcome> DumpJob::attempt(const Cgroup &cgroup, Device &device, AtomicFile &file,
+					  const struct kckpt_capture &request) const
+{
+	if (Result<> frozen = device.freeze(freeze_request(cgroup.fd())); !frozen)
 		return pass(frozen);
-	uint32_t flags = capture_flags | (then == Then::run ? KCKPT_CAPTURE_KEEP : 0);
-	if (keep_snapshot)
-		flags |= KCKPT_CAPTURE_KEEP | KCKPT_CAPTURE_SNAPSHOT;
-	auto captured = device->capture(flags, inherit, external, *base ? &**base : nullptr);
+	auto captured = device.capture(request, inherit, external);
 	if (!captured)
 		return pass(captured);
-	Outcome outcome = {.kept = captured->kept, .has_snapshot = false, .captured = *captured, .stats = {}};
+	Outcome outcome = {.kept = captured->kept, .captured = *captured};
 	/* Where the memory is kept as it is, the job need not wait for it to be read. */
-	if (Result<> runs = let_run(*device, outcome, true); !runs)
+	if (Result<> runs = let_run(device, outcome, true); !runs)
 		return pass(runs);
-	if (Result<> copied = copy(*device, *file, captured->image_bytes); !copied)
+	if (Result<> copied = copy(device, file, captured->image_bytes); !copied)
 		return pass(copied);
 
 	/* A job that is to run on does not wait for the disk; one that is to die lives until its image is safe. */
-	if (Result<> runs = let_run(*device, outcome, false); !runs)
+	if (Result<> runs = let_run(device, outcome, false); !runs)
 		return pass(runs);
-	if (Result<> named = file->commit(); !named)
+	if (Result<> named = file.commit(); !named)
 		return pass(named);
 	/* Only now: until the image is safe, the snapshot of the one before is of more use. */
-	outcome.has_snapshot = keep_snapshot && outcome.kept == KCKPT_KEPT && device->retain();
-	if (Result<> ended = end_job(*device); !ended)
+	outcome.has_snapshot = keep_snapshot && outcome.kept == KCKPT_KEPT && device.retain();
+	if (Result<> ended = end_job(device); !ended)
 		return pass(ended);
-	if (Result<struct kckpt_stats> stats = device->stats(); stats)
+	if (Result<struct kckpt_stats> stats = device.stats(); stats)
 		outcome.stats = *stats;
 	return outcome;
 }

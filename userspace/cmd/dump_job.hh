@@ -27,12 +27,14 @@ public:
 	bool keep_snapshot = false; /* for the next increment */
 	uint32_t capture_flags = 0, freeze_timeout_ms = 10000, stall_ms = 60000;
 	std::optional<uint32_t> max_pause_ms;
+	uint64_t max_cow = 0; /* bytes; 0: no bound */
 	std::span<const struct kckpt_inherit> inherit = {};
 	std::span<const struct kckpt_external> external = {};
 	bool show_progress = false;
 
 	struct Outcome {
 		uint32_t kept = KCKPT_KEPT_NOT;
+		bool was_dropped = false; /* it was kept, but not until the end; so it was done again without that */
 		bool has_snapshot = false;
 		struct kckpt_capture captured = {};
 		struct kckpt_stats stats = {};
@@ -40,7 +42,12 @@ public:
 	Result<Outcome> run(const Cgroup &cgroup);
 
 private:
+	enum class Memory { kept, not_kept };
+
 	struct kckpt_freeze freeze_request(int cgroup) const;
+	struct kckpt_capture capture_request(const std::optional<struct kckpt_header> &base, Memory memory) const;
+	Result<Outcome> attempt(const Cgroup &cgroup, Device &device, AtomicFile &file,
+				const struct kckpt_capture &request) const;
 	Result<std::optional<struct kckpt_header>> open_parent() const;
 	Result<> check_output() const;
 	Result<> copy(Device &device, AtomicFile &file, uint64_t estimate) const;

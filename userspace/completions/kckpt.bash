@@ -61,7 +61,7 @@ _kckpt() {
 	--on-signal)
 		mapfile -t COMPREPLY < <(compgen -W 'TERM INT HUP USR1 USR2' -- "$cur")
 		return ;;
-	--session | --*-timeout | --max-pause | --inherit-fd | --every | --keep | --whole-every | --name | --count)
+	--session | --*-timeout | --max-pause | --max-cow | --inherit-fd | --every | --keep | --whole-every | --name | --count)
 		return ;;
 	esac
 
@@ -69,10 +69,10 @@ _kckpt() {
 	'') options="$commands --version" ;;
 	dump)
 		options="$job --output --leave-running --leave-frozen --keep-snapshot --parent --inherit-fd --external"
-		options+=' --files --max-pause --stall-timeout' ;;
+		options+=' --files --max-pause --max-cow --stall-timeout' ;;
 	auto)
 		options="$job --directory --every --keep --whole-every --name --count --on-signal --inherit-fd --external"
-		options+=' --files --max-pause' ;;
+		options+=' --files --max-pause --max-cow' ;;
 	flatten) options='--output --parent' ;;
 	forget) options='--pid --all' ;;
 	verify) options='--parent' ;;

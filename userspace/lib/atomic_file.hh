@@ -28,7 +28,8 @@ public:
 	Result<> commit();
 
 	int fd() const { return fd_.get(); }
-	Error write_error(int err) const; /* what an errno of a write to it means */
+	bool is_atomic() const { return !temporary_.empty(); } /* else it is written in place */
+	Error write_error(int err) const;                      /* what an errno of a write to it means */
 
 private:
 	AtomicFile(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}

@@ -118,16 +118,10 @@ Result<> Device::freeze(struct kckpt_freeze request)
 	return done(kckpt_session_freeze(session_.get(), &request, sizeof(request)), "FREEZE");
 }
 
-Result<struct kckpt_capture> Device::capture(uint32_t flags, std::span<const struct kckpt_inherit> inherit,
-					     std::span<const struct kckpt_external> external,
-					     const struct kckpt_header *parent)
+Result<struct kckpt_capture> Device::capture(struct kckpt_capture request,
+					     std::span<const struct kckpt_inherit> inherit,
+					     std::span<const struct kckpt_external> external)
 {
-	struct kckpt_capture request = {};
-	request.flags = flags;
-	if (parent) {
-		request.flags |= KCKPT_CAPTURE_PARENT;
-		std::memcpy(request.parent, parent->uuid, sizeof(request.parent));
-	}
 	request.nr_inherit = static_cast<uint32_t>(inherit.size());
 	request.inherit = pointer(inherit.data());
 	request.nr_external = static_cast<uint32_t>(external.size());

@@ -35,10 +35,9 @@ public:
 	Result<ModuleInfo> info();
 
 	Result<> freeze(struct kckpt_freeze request);
-	/* @parent: the header of the image to build on, or nullptr. */
-	Result<struct kckpt_capture> capture(uint32_t flags, std::span<const struct kckpt_inherit> inherit,
-					     std::span<const struct kckpt_external> external,
-					     const struct kckpt_header *parent = nullptr);
+	Result<struct kckpt_capture> capture(struct kckpt_capture request,
+					     std::span<const struct kckpt_inherit> inherit,
+					     std::span<const struct kckpt_external> external);
 	/* Into @fd, at most @size; 0: the image is complete. @words: what it means that @fd cannot take it. */
 	Result<size_t> save(int fd, size_t size, const std::function<Error(int)> &words);
 	Result<> thaw();

@@ -26,6 +26,9 @@ std::string stats_text(const struct kckpt_stats &stats)
 	if (stats.parent_pages > 0)
 		line("in parent",
 		     fmt::format("{} ({})", uint64_t(stats.parent_pages), human_bytes(stats.parent_pages * 4096)));
+	if (stats.cow_pages > 0)
+		line("copies",
+		     fmt::format("{} at most ({})", uint64_t(stats.cow_pages), human_bytes(stats.cow_pages * 4096)));
 	time("freeze", stats.freeze_ns);
 	time("capture", stats.capture_ns);
 	time("pause", stats.pause_ns);
@@ -42,6 +45,7 @@ nlohmann::ordered_json stats_json(const struct kckpt_stats &stats)
 		{"pages", uint64_t(stats.pages)},
 		{"zero_pages", uint64_t(stats.zero_pages)},
 		{"parent_pages", uint64_t(stats.parent_pages)},
+		{"cow_pages", uint64_t(stats.cow_pages)},
 		{"freeze_ns", uint64_t(stats.freeze_ns)},
 		{"capture_ns", uint64_t(stats.capture_ns)},
 		{"pause_ns", uint64_t(stats.pause_ns)},
