@@ -57,9 +57,14 @@ u64 kckpt_freezer_pause_ns(const struct kckpt_freezer *freezer);
 /* kckpt_nap() - between two looks at tasks that take their time; longer from the hundredth on. */
 void kckpt_nap(unsigned int i);
 
-/* kckpt_for_each_cgroup_task() - tasks of the cgroup itself; a reference is held in the loop only. */
-#define kckpt_for_each_cgroup_task(it, task, cgrp)				\
-	for (kcall(css_task_iter_start)(&(cgrp)->self, 0, it);			\
+/*
+ * kckpt_for_each_cgroup_task() - tasks of the cgroup itself; a reference is held in the loop only.
+ * kckpt_for_each_cgroup_process() - their leaders, also those that have ended before their threads.
+ */
+#define kckpt_for_each_cgroup_task(it, task, cgrp)	kckpt_for_each_cgroup_(it, task, cgrp, 0)
+#define kckpt_for_each_cgroup_process(it, task, cgrp)	kckpt_for_each_cgroup_(it, task, cgrp, CSS_TASK_ITER_PROCS)
+#define kckpt_for_each_cgroup_(it, task, cgrp, flags)				\
+	for (kcall(css_task_iter_start)(&(cgrp)->self, flags, it);		\
 	     ((task) = kcall(css_task_iter_next)(it)) || (kcall(css_task_iter_end)(it), 0);)
 
 /* kckpt_hide_eintr() - see eintr.c. @task is frozen. */

@@ -31,7 +31,7 @@ static void session_drop_memory(struct kckpt_session *session)
 		kckpt_batch_put(&session->save->batch);
 		kckpt_stream_drop(&session->save->stream);
 	}
-	kckpt_cow_end(&session->cow);
+	(void)kckpt_cow_end(&session->cow);
 	kckpt_snapshot_put(session->snapshot);
 	session->snapshot = NULL;
 	if (!session->load)
@@ -53,18 +53,6 @@ static u32 watchdog_verdict(struct kckpt_session *session)
 	return 0;
 }
 
-/* Who has the session looks by himself. */
-static int watchdog_check_cow(struct kckpt_session *session)
-{
-	int err;
-
-	if (!READ_ONCE(session->cow.cgrp) || !mutex_trylock(&session->lock))
-		return 0;
-	err = kckpt_cow_check(&session->ctx, &session->cow);
-	mutex_unlock(&session->lock);
-	return err;
-}
-
 static void watchdog_schedule(struct kckpt_session *session)
 {
 	bool often = READ_ONCE(session->pause) || READ_ONCE(session->cow.cgrp);
@@ -72,12 +60,13 @@ static void watchdog_schedule(struct kckpt_session *session)
 	schedule_delayed_work(&session->watchdog, often ? HZ / 50 : HZ);
 }
 
-/* Takes no session lock, or only tries to: the request that hangs may hold it. */
+/* Takes no session lock: the request that hangs may hold it. */
 static void session_watchdog(struct work_struct *work)
 {
 	struct kckpt_session *session = container_of(work, struct kckpt_session, watchdog.work);
 	u32 code = watchdog_verdict(session);
-	int err = code ? kckpt_fail(&session->ctx, NULL, code, 0, "") : watchdog_check_cow(session);
+	int err = code ? kckpt_fail(&session->ctx, NULL, code, 0, "") :
+			 kckpt_cow_check(&session->ctx, &session->cow);
 
 	if (!err) {
 		watchdog_schedule(session);
@@ -119,6 +108,7 @@ static int session_init(struct kckpt_session *session)
 	kref_init(&session->ref);
 	mutex_init(&session->lock);
 	init_waitqueue_head(&session->wait);
+	kckpt_cow_init(&session->cow);
 	INIT_DELAYED_WORK(&session->watchdog, session_watchdog);
 	kckpt_freezer_init(&session->freezer);
 	kckpt_crew_init(&session->crew);
@@ -440,7 +430,8 @@ static int session_fill(struct kckpt_session *session)
 	if (err || !at_tail)
 		return err;
 	/* Pages were read from a job that must not have moved meanwhile, unless they were kept. */
-	err = kckpt_session_check(session) ?: ctx->kept == KCKPT_KEPT ? 0 : kckpt_capture_verify(ctx);
+	err = kckpt_session_check(session) ?:
+	      ctx->kept == KCKPT_KEPT ? kckpt_cow_end(&session->cow) : kckpt_capture_verify(ctx);
 	if (err)
 		session->save->err = err;
 	return err ?: kckpt_save_fill(ctx, session->save, &at_tail);
@@ -558,11 +549,18 @@ static int session_enter_with_job(struct kckpt_session *session, u32 states)
 }
 
 /* The image is still to be read. */
-static void session_let_go(struct kckpt_session *session)
+static int session_let_go(struct kckpt_session *session)
 {
+	int err = kckpt_cow_begin(&session->ctx, &session->cow, session->ctx.cgrp);
+
+	if (err)
+		return session_failed(session, err);
 	WRITE_ONCE(session->pause, 0);
-	kckpt_cow_begin(&session->cow, session->ctx.cgrp);
+	/* It may have been about to look again only in a second. */
+	if (cancel_delayed_work(&session->watchdog))
+		watchdog_schedule(session);
 	session_release_job(session);
+	return 0;
 }
 
 int kckpt_session_thaw(struct kckpt_session *session)
@@ -572,9 +570,8 @@ int kckpt_session_thaw(struct kckpt_session *session)
 	if (err)
 		return err;
 	if (session->ctx.kept == KCKPT_KEPT && session->state == KCKPT_CAPTURED)
-		session_let_go(session);
-	else
-		session_end(session, KCKPT_DONE);
+		return session_let_go(session);
+	session_end(session, KCKPT_DONE);
 	return 0;
 }
 

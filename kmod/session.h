@@ -7,6 +7,7 @@
  *				device has a pipe's lock outside, and so only tries
  *	  objtab.make_lock	restored tasks make shared objects one at a time (their context, without session.lock)
  *	    mmap_lock of a task, other locks of the kernel as its functions take them
+ *	  cow.lock		what kept memory costs; also taken by the watchdog, without session.lock
  *	  freezer.lock		who owns the freeze; also taken by the watchdog, without session.lock
  *	    cgroup_mutex
  *	  tasklist_lock		of the kernel: children are listed, groups joined

@@ -57,27 +57,28 @@ static struct need need_of(struct kckpt_ctx *ctx)
 	return need;
 }
 
-/* Pages of a list that are charged to a memory cgroup itself. */
-static unsigned long memcg_list(struct mem_cgroup *memcg, enum lru_list list)
+/* Pages of some lists (bits of enum lru_list) that are charged to a memory cgroup itself. */
+static unsigned long memcg_own_lists(struct mem_cgroup *memcg, unsigned long lists)
 {
 	unsigned long nr = 0;
-	int nid, zone;
+	int nid, zone, list;
 
 	for_each_online_node(nid)
 		for (zone = 0; zone < MAX_NR_ZONES; zone++)
-			nr += READ_ONCE(memcg->nodeinfo[nid]->lru_zone_size[zone][list]);
+			for_each_set_bit(list, &lists, NR_LRU_LISTS)
+				nr += READ_ONCE(memcg->nodeinfo[nid]->lru_zone_size[zone][list]);
 	return nr;
 }
 
 /* Or to one below it. */
-static unsigned long memcg_lists(struct mem_cgroup *memcg, enum lru_list list)
+static unsigned long memcg_lists(struct mem_cgroup *memcg, unsigned long lists)
 {
 	struct cgroup_subsys_state *css;
 	unsigned long nr = 0;
 
 	rcu_read_lock();
 	css_for_each_descendant_pre(css, &memcg->css)
-		nr += memcg_list(mem_cgroup_from_css(css), list);
+		nr += memcg_own_lists(mem_cgroup_from_css(css), lists);
 	rcu_read_unlock();
 	return nr;
 }
@@ -95,7 +96,7 @@ static bool memcg_has_room(struct mm_struct *mm, const struct need *need, unsign
 	for (up = memcg; up && parent_mem_cgroup(up) && has; up = parent_mem_cgroup(up)) {
 		usage = page_counter_read(&up->memory);
 		/* Page cache that goes when room is wanted: half of it, as si_mem_available() guesses. */
-		usage -= min(usage, memcg_lists(up, LRU_INACTIVE_FILE) / 2);
+		usage -= min(usage, memcg_lists(up, BIT(LRU_INACTIVE_FILE)) / 2);
 		limit = min(READ_ONCE(up->memory.max), READ_ONCE(up->memory.high));
 		*most = min(need->mapped, usage) + need->swapped + need->tables + SLACK;
 		has = usage + *most + (share && limit < PAGE_COUNTER_MAX ? limit / share : 0) <= limit;
@@ -124,30 +125,25 @@ bool kckpt_shadow_may_stay(struct mm_struct *of)
 	return memcg_has_room(of, &nothing, SLACK_SHARE, &most) && si_mem_available() >= (long)MAX_COPIES;
 }
 
-/* Is there next to nothing left that could be given back but by swapping, or by killing? */
-static bool memcg_is_full(struct mm_struct *mm)
+/* Without swapping or killing. Reclaimable slab is not known here, and counts as in use. */
+bool kckpt_shadow_fills(struct mem_cgroup *memcg)
 {
-	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(mm), *up;
+	const unsigned long cache = BIT(LRU_INACTIVE_FILE) | BIT(LRU_ACTIVE_FILE);
 	unsigned long usage, limit;
-	bool full = false;
+	struct mem_cgroup *up;
 
-	for (up = memcg; up && parent_mem_cgroup(up) && !full; up = parent_mem_cgroup(up)) {
+	for (up = memcg; up && parent_mem_cgroup(up); up = parent_mem_cgroup(up)) {
 		usage = page_counter_read(&up->memory);
-		usage -= min(usage, memcg_lists(up, LRU_INACTIVE_FILE) + memcg_lists(up, LRU_ACTIVE_FILE));
+		usage -= min(usage, memcg_lists(up, cache));
 		limit = min(READ_ONCE(up->memory.max), READ_ONCE(up->memory.high));
-		full = usage + SLACK > limit;
+		if (usage + SLACK > limit)
+			return true;
 	}
-	mem_cgroup_put(memcg);
-	return full;
+	return false;
 }
 
-bool kckpt_shadow_has_room(struct kckpt_ctx *ctx)
+bool kckpt_shadow_machine_has_room(void)
 {
-	struct kckpt_object *obj;
-
-	kckpt_for_each_object(&ctx->objs, obj)
-		if (obj->shadow && obj->shadow->mm && memcg_is_full(obj->shadow->of))
-			return false;
 	return si_mem_available() >= (long)SLACK;
 }
 

@@ -15,6 +15,7 @@
 struct kckpt_batch;
 struct kckpt_ctx;
 struct kckpt_object;
+struct mem_cgroup;
 struct mm_struct;
 
 /* Of one object that has pages. */
@@ -36,8 +37,12 @@ void kckpt_shadow_drop(struct kckpt_ctx *ctx);
 /* kckpt_shadow_may_stay() - is there still room for copies that are kept of @of? */
 bool kckpt_shadow_may_stay(struct mm_struct *of);
 
-/* kckpt_shadow_has_room() - may the job go on making copies of what is kept, for as long as it is read? */
-bool kckpt_shadow_has_room(struct kckpt_ctx *ctx);
+/*
+ * May a job go on making copies of what is kept, for as long as it is read?
+ * kckpt_shadow_fills() - no: there is next to nothing left in its memory cgroup, or in one above.
+ */
+bool kckpt_shadow_fills(struct mem_cgroup *memcg);
+bool kckpt_shadow_machine_has_room(void);
 
 /* kckpt_shadow_find() - the pages_find verb of @obj, or, if it is kept, of what was kept. */
 int kckpt_shadow_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch);

@@ -409,7 +409,8 @@ static void odd_capture(int dev)
 	struct kckpt_capture request = { .flags = KCKPT_CAPTURE_FILES | below(2) | below(2) * KCKPT_CAPTURE_KEEP,
 					 .nr_inherit = below(4) ? 0 : below(3),
 					 .inherit = (uintptr_t)odd_pointer(inherit), .nr_external = !below(8),
-					 .external = (uintptr_t)odd_pointer(&external) };
+					 .external = (uintptr_t)odd_pointer(&external),
+					 .max_cow = below(4) ? 0 : below(1 << 20) };
 
 	if (!below(10))
 		request.nr_inherit = odd_value(0);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -580,6 +581,51 @@ TEST(shadow_in_a_cgroup_that_gets_full)
 	kill_job(&job);
 }
 
+static const char *grown;
+
+static int executes_another_when_told(void)
+{
+	const char *script = "while [ $(stat -c %s $0) -lt 73400320 ]; do head -c 1M /dev/zero >>$0; sleep $1; done; exec sleep 1000";
+	char *all = mmap(NULL, memory_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	JOB_SETUP(all != MAP_FAILED);
+	memset(all, 7, memory_len);
+	while (!job_notes()[1]) {
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+		usleep(1000);
+	}
+	execlp("sh", "sh", "-c", script, grown, test_patience() > 1 ? "0.2" : "0.02", NULL);
+	return 1;
+}
+
+/* Its old memory is still charged to the cgroup, though no process leads there. */
+TEST(shadow_of_what_was_before_exec)
+{
+	double end = now() + 60 * test_patience();
+	const char *dir = test_path("shm");
+	struct stat st = {};
+	struct job job;
+	int dev;
+
+	ASSERT_TRUE(!mkdir(dir, 0755) && !mount("none", dir, "tmpfs", 0, NULL));
+	grown = format("%s/file", dir);
+	close(open(grown, O_CREAT | O_WRONLY, 0644));
+	memory_len = 32 << 20;
+	start_running(&job, executes_another_when_told);
+	if (!write_file(format("%s/memory.max", job.cgroup), format("%zu", memory_len * 3)))
+		test_skip("no memory controller");
+	write_file(format("%s/memory.swap.max", job.cgroup), "0");
+	dev = start_with_bound(&job, 0);
+	job_notes()[1] = 1;
+	while (st.st_size < 70 << 20 && now() < end && !stat(grown, &st))
+		usleep(10000);
+	EXPECT_EQ(70 << 20, st.st_size);
+	expect_dropped(dev);
+	EXPECT_TRUE(strstr(read_file(format("%s/memory.events", job.cgroup)), "oom_kill 0"));
+	kill_job(&job);
+	umount(dir);
+}
+
 static int writes_all_the_time(void)
 {
 	char *all = mmap(NULL, memory_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -601,7 +647,7 @@ TEST(shadow_is_not_needed_for_an_image)
 	struct tool_result result;
 	struct job job;
 
-	memory_len = 64 << 20;
+	memory_len = 128 << 20;
 	start_running(&job, writes_all_the_time);
 	result = TOOL("--json", "dump", job.cgroup, "--leave-running", "--max-cow", "8k", "--max-pause", "30000", "-o", path);
 	if (!EXPECT_EQ(0, result.status) || !EXPECT_TRUE(tool_said(&result, "dropped")))

@@ -49,6 +49,7 @@ private:
 	Result<DumpJob::Outcome> dump_to(const std::string &path);
 	Result<> done(const std::string &path, const DumpJob::Outcome &outcome, const Options &options);
 	bool job_is_gone() const;
+	void forget() const;
 	void complain(Error error, const Options &options) const;
 
 	Target target_;
@@ -201,10 +202,15 @@ Result<int> AutoCommand::run(const Options &options)
 			complain(std::move(dumped.error()), options);
 		next = std::max(next + every_, Clock::now());
 	}
-	/* There is no next image: what is kept for it need not take the job's memory. */
+	forget();
+	return Exit::done;
+}
+
+/* Where there is no next image for it, what is kept need not take the job's memory. */
+void AutoCommand::forget() const
+{
 	if (Result<Device> device = Device::open(); device)
 		(void)device->forget(cgroup_->fd());
-	return Exit::done;
 }
 
 bool AutoCommand::job_is_gone() const
@@ -241,6 +247,8 @@ Result<> AutoCommand::dump(const Options &options)
 		return pass(outcome);
 	nr_increments_ = job_.parent.empty() ? 0 : nr_increments_ + 1;
 	last_ = outcome->has_snapshot ? path : "";
+	if (last_.empty())
+		forget(); /* that of an older image, on which nothing will build */
 	return done(path, *outcome, options);
 }
 

@@ -38,7 +38,7 @@ private:
 
 const char *kept_name(const DumpJob::Outcome &outcome)
 {
-	if (outcome.was_dropped)
+	if (!outcome.why_dropped.empty())
 		return "dropped";
 	switch (outcome.kept) {
 	case KCKPT_KEPT: return "yes";
@@ -48,10 +48,10 @@ const char *kept_name(const DumpJob::Outcome &outcome)
 	}
 }
 
-const char *kept_text(const DumpJob::Outcome &outcome)
+std::string kept_text(const DumpJob::Outcome &outcome)
 {
-	if (outcome.was_dropped)
-		return "read while the job stood still: as it ran on it wrote to too much of what was kept";
+	if (!outcome.why_dropped.empty())
+		return "read while the job stood still, as what was kept had to go: " + outcome.why_dropped;
 	switch (outcome.kept) {
 	case KCKPT_KEPT: return "read while the job ran on";
 	case KCKPT_KEPT_NO_ROOM: return "read while the job stood still: no room to keep what it writes to";

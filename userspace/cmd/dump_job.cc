@@ -85,20 +85,29 @@ Result<DumpJob::Outcome> DumpJob::run(const Cgroup &cgroup)
 	if (!file)
 		return pass(file);
 
-	Result<Outcome> outcome = attempt(cgroup, *device, *file, capture_request(*base, Memory::kept));
+	Result<Outcome> first = attempt(cgroup, *device, *file, capture_request(*base, Memory::kept));
 	/* Of what is written in place somebody may have had a part. */
-	if (outcome || !outcome.error().has(KCKPT_E_KEPT_DROPPED) || !file->is_atomic())
-		return outcome;
+	if (first || !first.error().has(KCKPT_E_KEPT_DROPPED) || !file->is_atomic())
+		return first;
+	Result<struct kckpt_stats> stats = device->stats();
 	device = Device::open();
 	if (!device)
 		return pass(device);
 	file = AtomicFile::create(output);
 	if (!file)
 		return pass(file);
-	outcome = attempt(cgroup, *device, *file, capture_request(*base, Memory::not_kept));
-	if (outcome)
-		outcome->was_dropped = true;
-	return outcome;
+	Result<Outcome> second = attempt(cgroup, *device, *file, capture_request(*base, Memory::not_kept));
+	const std::vector<Problem> &problems = first.error().problems;
+	if (!second) {
+		second.error().problems.insert(second.error().problems.end(), problems.begin(), problems.end());
+		return second;
+	}
+	second->why_dropped = problems.front().detail;
+	if (stats) {
+		second->stats.pause_ns += stats->pause_ns;
+		second->stats.cow_pages = stats->cow_pages;
+	}
+	return second;
 }
 
 Result<DumpJob::Outcome> DumpJob::attempt(const Cgroup &cgroup, Device &device, AtomicFile &file,
@@ -109,7 +118,9 @@ Result<DumpJob::Outcome> DumpJob::attempt(const Cgroup &cgroup, Device &device, 
 	auto captured = device.capture(request, inherit, external);
 	if (!captured)
 		return pass(captured);
-	Outcome outcome = {.kept = captured->kept, .captured = *captured};
+	Outcome outcome;
+	outcome.kept = captured->kept;
+	outcome.captured = *captured;
 	/* Where the memory is kept as it is, the job need not wait for it to be read. */
 	if (Result<> runs = let_run(device, outcome, true); !runs)
 		return pass(runs);

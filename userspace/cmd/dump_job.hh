@@ -34,7 +34,8 @@ public:
 
 	struct Outcome {
 		uint32_t kept = KCKPT_KEPT_NOT;
-		bool was_dropped = false; /* it was kept, but not until the end; so it was done again without that */
+		/* It was kept, but not until the end, so it was done again without that; the pauses are added up. */
+		std::string why_dropped;
 		bool has_snapshot = false;
 		struct kckpt_capture captured = {};
 		struct kckpt_stats stats = {};
