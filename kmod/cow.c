@@ -21,7 +21,7 @@
 
 #define LOOK_AGAIN	(HZ / 20)
 #define LOOK_AT_LEAST	(HZ / 4)
-#define LOOK_SHARE	20		/* what takes long is done less often: this part of the time at most */
+#define LOOK_SHARE	20		/* what takes long is done less often: this part of the time, if possible */
 
 void kckpt_cow_init(struct kckpt_cow *cow)
 {
@@ -57,8 +57,9 @@ static void cow_count_process(struct kckpt_cow *cow, struct task_struct *leader)
 	before = last ? xa_to_value(last) : leader->start_time > cow->since ? 0 : now;
 	if (now < before)	/* another one has its id */
 		before = 0;
-	cow->copies += now - before;
-	xa_store(&cow->faults, task_tgid_nr(leader), xa_mk_value(now), GFP_NOWAIT | __GFP_NOWARN);
+	/* What cannot be remembered is counted at a later look. */
+	if (!xa_err(xa_store(&cow->faults, task_tgid_nr(leader), xa_mk_value(now), GFP_NOWAIT | __GFP_NOWARN)))
+		cow->copies += now - before;
 }
 
 static void cow_count(struct kckpt_cow *cow)

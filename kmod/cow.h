@@ -16,10 +16,10 @@ struct mem_cgroup;
 struct kckpt_cow {
 	struct mutex lock;		/* all that follows, but for max */
 	struct cgroup *cgrp;		/* of the job, with a reference; NULL: nothing is kept, or it stands still */
-	struct mem_cgroup **memcgs;	/* that the copies are charged to, with references */
+	struct mem_cgroup **memcgs;	/* those of the processes when the job went on, with references */
 	u32 nr_memcgs;
 	u64 max;			/* bytes of copies; 0: no bound */
-	u64 copies;			/* pages, as counted until now */
+	u64 copies;			/* pages, as counted until now; read without the lock */
 	u64 since;			/* ns of CLOCK_MONOTONIC: when the job went on */
 	struct xarray faults;		/* of each process at the last look, by its id */
 	unsigned long next;		/* look, in jiffies */

@@ -60,29 +60,41 @@ static void watchdog_schedule(struct kckpt_session *session)
 	schedule_delayed_work(&session->watchdog, often ? HZ / 50 : HZ);
 }
 
-/* Takes no session lock: the request that hangs may hold it. */
-static void session_watchdog(struct work_struct *work)
+static void watchdog_expire(struct kckpt_session *session, int err)
 {
-	struct kckpt_session *session = container_of(work, struct kckpt_session, watchdog.work);
-	u32 code = watchdog_verdict(session);
-	int err = code ? kckpt_fail(&session->ctx, NULL, code, 0, "") :
-			 kckpt_cow_check(&session->ctx, &session->cow);
-
-	if (!err) {
-		watchdog_schedule(session);
-		return;
-	}
 	WRITE_ONCE(session->expired, err);
 	kckpt_crew_kill(session);
 	kckpt_freezer_expire(&session->freezer);
 	kckpt_event_expired(session);
 	kckpt_event_thawed(session);
-	/* Else who has the session drops it, on finding it expired. */
-	if (mutex_trylock(&session->lock)) {
-		session_drop_memory(session);
-		mutex_unlock(&session->lock);
-	}
 	kckpt_session_wake(session);
+}
+
+/* Who has the session may be one who drops nothing, or be long about it: then once more. */
+static void watchdog_drop_memory(struct kckpt_session *session)
+{
+	if (!mutex_trylock(&session->lock)) {
+		schedule_delayed_work(&session->watchdog, HZ / 50);
+		return;
+	}
+	session_drop_memory(session);
+	mutex_unlock(&session->lock);
+}
+
+/* Waits for no session lock: the request that hangs may hold it. */
+static void session_watchdog(struct work_struct *work)
+{
+	struct kckpt_session *session = container_of(work, struct kckpt_session, watchdog.work);
+	u32 code = session->expired ? 0 : watchdog_verdict(session);
+	int err = code ? kckpt_fail(&session->ctx, NULL, code, 0, "") :
+			 kckpt_cow_check(&session->ctx, &session->cow);
+
+	if (err && !session->expired)
+		watchdog_expire(session, err);
+	if (session->expired)
+		watchdog_drop_memory(session);
+	else
+		watchdog_schedule(session);
 }
 
 static void watchdog_start(struct kckpt_session *session, u32 stall_ms, u32 pause_ms)
@@ -420,6 +432,19 @@ static void session_saved(struct kckpt_session *session)
 	session->snapshot = snapshot;
 }
 
+/* The stream has all pages: what was kept need not stay, unless for the next increment. */
+static int session_has_pages(struct kckpt_session *session)
+{
+	int err = kckpt_cow_end(&session->cow);
+
+	if (err || session->ctx.capture_flags & KCKPT_CAPTURE_SNAPSHOT)
+		return err;
+	kckpt_share_end(session->ctx.share);
+	session->ctx.share = NULL;
+	kckpt_shadow_drop(&session->ctx);
+	return 0;
+}
+
 /* Makes more of the image. */
 static int session_fill(struct kckpt_session *session)
 {
@@ -430,8 +455,9 @@ static int session_fill(struct kckpt_session *session)
 	if (err || !at_tail)
 		return err;
 	/* Pages were read from a job that must not have moved meanwhile, unless they were kept. */
-	err = kckpt_session_check(session) ?:
-	      ctx->kept == KCKPT_KEPT ? kckpt_cow_end(&session->cow) : kckpt_capture_verify(ctx);
+	err = kckpt_session_check(session) ?: ctx->kept == KCKPT_KEPT ? 0 : kckpt_capture_verify(ctx);
+	if (!err)
+		err = session_has_pages(session);
 	if (err)
 		session->save->err = err;
 	return err ?: kckpt_save_fill(ctx, session->save, &at_tail);
@@ -551,8 +577,10 @@ static int session_enter_with_job(struct kckpt_session *session, u32 states)
 /* The image is still to be read. */
 static int session_let_go(struct kckpt_session *session)
 {
-	int err = kckpt_cow_begin(&session->ctx, &session->cow, session->ctx.cgrp);
+	int err = 0;
 
+	if (session->save->phase <= KCKPT_SAVE_PAGES)
+		err = kckpt_cow_begin(&session->ctx, &session->cow, session->ctx.cgrp);
 	if (err)
 		return session_failed(session, err);
 	WRITE_ONCE(session->pause, 0);

@@ -654,7 +654,7 @@ TEST(shadow_is_not_needed_for_an_image)
 		test_say("%s", result.text);
 	EXPECT_EQ(0, TOOL("verify", path).status);
 	ASSERT_EQ(0, mkfifo(fifo, 0600));
-	ASSERT_EQ(0, system(format("cat %s >/dev/null &", fifo)));
+	ASSERT_EQ(0, system(format("(exec <%s; sleep 1; exec cat >/dev/null) &", fifo)));	/* the job comes to write */
 	result = TOOL("--json", "dump", job.cgroup, "--leave-running", "--max-cow", "8k", "--max-pause", "30000", "-o", fifo);
 	if (!EXPECT_EQ(1, result.status) || !EXPECT_TRUE(tool_said(&result, "KEPT_DROPPED")))
 		test_say("%s", result.text);

@@ -208,7 +208,7 @@ struct kckpt_capture {
  * goes, and the session fails (KEPT_DROPPED), when it has made more than max_cow bytes of copies, or when its cgroup or
  * the machine is short of memory. Both are looked at up to 20 times a second; copies are counted as the page faults of
  * the job, so there may be fewer. The job runs on in any case. What goes is given back when the request that reads it
- * has come to its end, at once if there is none.
+ * has come to its end, at once if there is none. With SNAPSHOT nobody looks from the end of the image until RETAIN.
  */
 enum kckpt_kept {
 	KCKPT_KEPT_NOT,		/* not asked for */
@@ -312,7 +312,7 @@ struct kckpt_stats {
 	__u64 commit_ns;
 	__u64 transfer_ns;	/* within read, write, splice, SAVE and LOAD */
 	__u64 parent_pages;	/* left out since the parent image has them */
-	__u64 cow_pages;	/* at most that were copied while memory was kept: page faults of the job */
+	__u64 cow_pages;	/* copied while memory was kept, or fewer: page faults of the job */
 };
 
 #define KCKPT_IOC_INFO		_IOWR(0xCB, 0, struct kckpt_info)

@@ -232,7 +232,7 @@ Result<DumpJob::Outcome> AutoCommand::dump_to(const std::string &path)
 	}
 	/* Without room for copies it stands still for long. What is kept takes room, and goes when nothing builds on
 	 * it. */
-	if (!outcome && outcome.error().has(KCKPT_E_PAUSE_BOUND))
+	if (!outcome && outcome.error().has(KCKPT_E_PAUSE_BOUND) && !outcome.error().has(KCKPT_E_KEPT_DROPPED))
 		last_.clear();
 	return outcome;
 }
@@ -247,7 +247,7 @@ Result<> AutoCommand::dump(const Options &options)
 		return pass(outcome);
 	nr_increments_ = job_.parent.empty() ? 0 : nr_increments_ + 1;
 	last_ = outcome->has_snapshot ? path : "";
-	if (last_.empty())
+	if (last_.empty() && job_.keep_snapshot)
 		forget(); /* that of an older image, on which nothing will build */
 	return done(path, *outcome, options);
 }

@@ -28,7 +28,7 @@ std::string stats_text(const struct kckpt_stats &stats)
 		     fmt::format("{} ({})", uint64_t(stats.parent_pages), human_bytes(stats.parent_pages * 4096)));
 	if (stats.cow_pages > 0)
 		line("copies",
-		     fmt::format("{} at most ({})", uint64_t(stats.cow_pages), human_bytes(stats.cow_pages * 4096)));
+		     fmt::format("{} or fewer ({})", uint64_t(stats.cow_pages), human_bytes(stats.cow_pages * 4096)));
 	time("freeze", stats.freeze_ns);
 	time("capture", stats.capture_ns);
 	time("pause", stats.pause_ns);
