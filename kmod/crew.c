@@ -502,15 +502,16 @@ static int crew_freeze(struct kckpt_session *session, u32 timeout_ms)
 
 int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 {
-	struct kckpt_crew *crew = &session->crew;
+	if (!crew_set_stage(&session->crew, KCKPT_STAGE_FINISH))
+		return crew_why_dead(session);
+	return crew_wait(session, NULL, timeout_ms);
+}
+
+int kckpt_crew_go(struct kckpt_session *session, u32 timeout_ms)
+{
 	struct kckpt_object *obj;
 	int err;
 
-	if (!crew_set_stage(crew, KCKPT_STAGE_FINISH))
-		return crew_why_dead(session);
-	err = crew_wait(session, NULL, timeout_ms);
-	if (err)
-		return err;
 	kckpt_mm_seal(&session->ctx);
 	err = kckpt_process_seal(&session->ctx);
 	if (err)
@@ -529,7 +530,7 @@ int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 	err = kckpt_freezer_start_restored(&session->ctx, &session->freezer);
 	if (err)
 		return err;
-	if (!crew_set_stage(crew, KCKPT_STAGE_GO))
+	if (!crew_set_stage(&session->crew, KCKPT_STAGE_GO))
 		return crew_why_dead(session);
 	/* Somebody who was moved out of the cgroup meanwhile is not in the freezer. */
 	err = crew_freeze(session, timeout_ms) ?: crew_check_place(session);

@@ -83,8 +83,11 @@ static inline bool kckpt_crew_is_dead(const struct kckpt_crew *crew)
 	return READ_ONCE(crew->stage) == KCKPT_STAGE_DEAD;
 }
 
-/* kckpt_crew_finish() - let them finish, freeze the cgroup, let them go into the freezer. */
+/* kckpt_crew_finish() - let them finish: their memory is now as it will be. */
 int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms);
+
+/* kckpt_crew_go() - after that: freeze the cgroup, let them go into the freezer. */
+int kckpt_crew_go(struct kckpt_session *session, u32 timeout_ms);
 
 /* kckpt_crew_kill() - end them all; does not wait. */
 void kckpt_crew_kill(struct kckpt_session *session);

@@ -46,10 +46,12 @@ struct kckpt_ctx {
 	u64 nr_pages;			/* estimate */
 	u32 kept;			/* KCKPT_KEPT_*: may the job run on before the image has been read? */
 	struct kckpt_share *share;	/* pages that address spaces have in common; NULL: there is just one */
+	struct kckpt_snapshot *parent;	/* what the image builds on; NULL: it is a whole one */
+
+	/* both */
 	u64 cgroup_id;
 	u8 image[16];			/* UUID of it */
 	u64 image_digest;		/* of the records */
-	struct kckpt_snapshot *parent;	/* what the image builds on; NULL: it is a whole one */
 
 	/* restore */
 	u32 flags;			/* KCKPT_INSTANTIATE_* */

@@ -25,6 +25,7 @@ struct kckpt_load *kckpt_load_alloc(void)
 	if (!load)
 		return NULL;
 	kckpt_stream_init(&load->stream, false);
+	xxh64_reset(&load->body, 0);
 	kckpt_ahead_init(&load->ahead);
 	return load;
 }
@@ -100,6 +101,7 @@ static int load_header(struct kckpt_ctx *ctx, struct kckpt_load *load)
 		return load_bad(ctx, load, "header");
 	ctx->monotonic_shift = -header->monotonic_ns;
 	ctx->boottime_shift = -header->boottime_ns;
+	memcpy(ctx->image, header->uuid, sizeof(ctx->image));
 	load->phase = KCKPT_LOAD_RECORD;
 	return 0;
 }
@@ -250,6 +252,7 @@ static int load_end(struct kckpt_ctx *ctx, struct kckpt_load *load, u64 digest)
 	if (rec->digest != digest || rec->nr_records != load->nr_records || rec->nr_objects != ctx->objs.nr)
 		return load_bad(ctx, load, "the records do not match their digest");
 	ctx->nr_pages = rec->nr_pages;
+	ctx->image_digest = xxh64_digest(&load->body);
 	load->records_done = true;
 	return 0;
 }
@@ -545,6 +548,8 @@ static int load_step_payload(struct kckpt_ctx *ctx, struct kckpt_load *load, str
 		return ret;
 	load->phase = KCKPT_LOAD_RECORD;
 	load->have = 0;
+	if (head->family != KCKPT_F_stream)
+		xxh64_update(&load->body, head, size);
 	return kckpt_stream_add(&load->stream, (u8 *)head + digested, size - digested, true) ?:
 	       load_payload_done(ctx, load);
 }

@@ -30,6 +30,7 @@ struct kckpt_load {
 	struct kckpt_stream stream;
 	u64 digests_at, index_at;	/* where these records were found; 0: not yet */
 	u64 nr_records;
+	struct xxh64_state body;	/* of the records without the header, as the parent of an image is told by */
 	u64 before;		/* root digest without the record being read */
 	bool records_done;		/* the end record was met, and is right */
 	bool go_on;			/* the session let the pages come */

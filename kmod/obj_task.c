@@ -347,14 +347,16 @@ int kckpt_task_check_pid(struct kckpt_ctx *ctx, struct kckpt_object *obj, u32 ti
 	return 0;
 }
 
-static bool task_refs_sane(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_task_rec *rec)
+static int task_check_refs(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_task_rec *rec)
 {
+	bool has = rec->cpu || rec->files || rec->fs;
+
 	if (!kckpt_ref(ctx, obj, rec->process, KCKPT_F_process) || !kckpt_ref(ctx, obj, rec->cred, KCKPT_F_cred))
-		return false;
+		return -EBADMSG;
 	if (rec->task_flags & KCKPT_TASK_ENDED)
-		return !rec->cpu && !rec->files && !rec->fs;
+		return has ? kckpt_bad_image(ctx, obj, "what an ended task has") : 0;
 	return kckpt_ref(ctx, obj, rec->cpu, KCKPT_F_cpu) && kckpt_ref(ctx, obj, rec->files, KCKPT_F_files) &&
-	       kckpt_ref(ctx, obj, rec->fs, KCKPT_F_fs);
+	       kckpt_ref(ctx, obj, rec->fs, KCKPT_F_fs) ? 0 : -EBADMSG;
 }
 
 static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -376,8 +378,9 @@ static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		return kckpt_bad_image(ctx, obj, "task record");
 	if (rec.rseq && (rec.rseq_len < 32 || !IS_ALIGNED(rec.rseq, 32)))
 		return kckpt_bad_image(ctx, obj, "rseq");
-	if (!task_refs_sane(ctx, obj, &rec))
-		return -EBADMSG;
+	err = task_check_refs(ctx, obj, &rec);
+	if (err)
+		return err;
 	/* One that is not set may be set once. */
 	if (!(rec.task_flags & KCKPT_TASK_ENDED) && audit_loginuid_set(current) && !capable(CAP_AUDIT_CONTROL) &&
 	    !uid_eq(make_kuid(current_user_ns(), rec.loginuid), audit_get_loginuid(current)))

@@ -853,6 +853,7 @@ static int restore_create(struct kckpt_session *session, struct kckpt_instantiat
 		return err;
 	}
 	ctx->cgrp = session->freezer.cgrp;
+	ctx->cgroup_id = cgroup_id(ctx->cgrp);
 	session->crew.expected = ctx->nr_tasks;
 	err = kckpt_group_take_ids(ctx);
 	if (!err)
@@ -920,14 +921,38 @@ int kckpt_session_instantiate(struct kckpt_session *session, struct kckpt_instan
 	return 0;
 }
 
-int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commit *req)
+/* The memory is as the image has it, and nobody has run in it: the next image may be an increment of this one. */
+static int commit_keep(struct kckpt_session *session, u32 *kept)
+{
+	struct kckpt_ctx *ctx = &session->ctx;
+	int err = kckpt_shadow_make_restored(ctx, kept);
+
+	if (!err && *kept == KCKPT_KEPT)
+		session->snapshot = kckpt_snapshot_make(ctx);
+	if (!err && !session->snapshot)
+		*kept = KCKPT_KEPT_NO_ROOM;
+	kckpt_shadow_drop(ctx);
+	return err;
+}
+
+static int commit_finish(struct kckpt_session *session, struct kckpt_commit *req)
+{
+	u32 timeout_ms = req->timeout_ms ?: DEFAULT_COMMIT_MS;
+
+	return kckpt_crew_finish(session, timeout_ms) ?:
+	       (req->flags & KCKPT_COMMIT_SNAPSHOT ? commit_keep(session, &req->kept) : 0) ?:
+	       kckpt_crew_go(session, timeout_ms);
+}
+
+int kckpt_session_commit(struct kckpt_session *session, struct kckpt_commit *req)
 {
 	struct kckpt_ctx *ctx = &session->ctx;
 	ktime_t start = ktime_get();
 	int err;
 
-	if (req->flags & ~KCKPT_COMMIT_FROZEN)
+	if (req->flags & ~(KCKPT_COMMIT_FROZEN | KCKPT_COMMIT_SNAPSHOT) || req->reserved)
 		return -EINVAL;
+	req->kept = KCKPT_KEPT_NOT;
 	err = session_enter(session, BIT(KCKPT_LOADING) | BIT(KCKPT_LOADED) | BIT(KCKPT_INSTANTIATED) |
 			    BIT(KCKPT_COMPLETE));
 	if (err)
@@ -937,7 +962,7 @@ int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commi
 	ctx->monotonic_shift += ktime_get_ns();
 	ctx->boottime_shift += ktime_get_boottime_ns();
 	if (!err && !(ctx->flags & KCKPT_INSTANTIATE_DRY_RUN))
-		err = kckpt_crew_finish(session, req->timeout_ms ?: DEFAULT_COMMIT_MS);
+		err = commit_finish(session, req);
 	watchdog_stop(session);
 	if (!err)
 		err = kckpt_session_check(session);
@@ -946,6 +971,9 @@ int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commi
 		return session_failed(session, err);
 	/* From here on nothing fails. */
 	kckpt_event_committed(session);
+	if (session->snapshot)
+		kckpt_snapshot_retain(session->snapshot);
+	session->snapshot = NULL;
 	if (req->flags & KCKPT_COMMIT_FROZEN) {
 		kckpt_freezer_give(&session->freezer);
 		kckpt_event_released(session);

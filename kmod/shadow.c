@@ -40,6 +40,12 @@ struct need {
 	unsigned long tables;	/* that map them for us */
 };
 
+/* The address space that is dumped, or was restored; NULL: it is something else. */
+static struct mm_struct *mm_of(const struct kckpt_object *obj)
+{
+	return obj->family != KCKPT_F_mm ? NULL : obj->made ?: (struct mm_struct *)obj->ptr;
+}
+
 static struct need need_of(struct kckpt_ctx *ctx)
 {
 	struct kckpt_object *obj;
@@ -47,8 +53,8 @@ static struct need need_of(struct kckpt_ctx *ctx)
 	struct mm_struct *mm;
 
 	kckpt_for_each_object(&ctx->objs, obj) {
-		mm = (struct mm_struct *)obj->ptr;
-		if (obj->family != KCKPT_F_mm)
+		mm = mm_of(obj);
+		if (!mm)
 			continue;
 		need.mapped += get_mm_counter(mm, MM_ANONPAGES);
 		need.swapped += 2 * get_mm_counter(mm, MM_SWAPENTS);
@@ -112,7 +118,7 @@ static bool has_room(struct kckpt_ctx *ctx)
 	struct kckpt_object *obj;
 
 	kckpt_for_each_object(&ctx->objs, obj)
-		if (obj->family == KCKPT_F_mm && !memcg_has_room((struct mm_struct *)obj->ptr, &need, 0, &most))
+		if (mm_of(obj) && !memcg_has_room(mm_of(obj), &need, 0, &most))
 			return false;
 	return si_mem_available() >= (long)(most + MAX_COPIES);
 }
@@ -244,16 +250,21 @@ static int shadow_areas(struct kckpt_ctx *ctx, struct mm_struct *mm, struct mm_s
 	return err;
 }
 
-static int shadow_mm(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *nr)
+static int shadow_alloc(struct kckpt_object *obj)
 {
-	struct mm_struct *from = (struct mm_struct *)obj->ptr, *mm;
+	obj->shadow = kckpt_alloc(sizeof(*obj->shadow));
+	if (!obj->shadow)
+		return -ENOMEM;
+	xa_init(&obj->shadow->copies);
+	return 0;
+}
+
+static int shadow_mm(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct mm_struct *from = mm_of(obj), *mm;
 	struct mem_cgroup *memcg, *others;
 	int err;
 
-	/* While obj->shadow->mm is not there, the pages of the job's own address space are found. */
-	err = shadow_copy_all(ctx, obj, nr, kckpt_batch_find_unshareable);
-	if (err)
-		return err;
 	mm = kckpt_should_fail() ? NULL : kcall(mm_alloc)();
 	if (!mm)
 		return -ENOMEM;
@@ -286,11 +297,11 @@ static int shadow_object(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsign
 
 	if (!ops->pages_find)
 		return 0;
-	obj->shadow = kckpt_alloc(sizeof(*obj->shadow));
-	if (!obj->shadow)
-		return -ENOMEM;
-	xa_init(&obj->shadow->copies);
-	return obj->family == KCKPT_F_mm ? shadow_mm(ctx, obj, nr) : shadow_copy_all(ctx, obj, nr, ops->pages_find);
+	if (obj->family != KCKPT_F_mm)
+		return shadow_alloc(obj) ?: shadow_copy_all(ctx, obj, nr, ops->pages_find);
+	/* While obj->shadow->mm is not there, the pages of the job's own address space are found. */
+	return shadow_alloc(obj) ?: shadow_copy_all(ctx, obj, nr, kckpt_batch_find_unshareable) ?:
+	       shadow_mm(ctx, obj);
 }
 
 static void shadow_free(struct kckpt_shadow *shadow)
@@ -321,6 +332,16 @@ void kckpt_shadow_drop(struct kckpt_ctx *ctx)
 	}
 }
 
+/* Nothing is kept, then; without memory for it that is no error. */
+static int shadow_failed(struct kckpt_ctx *ctx, struct kckpt_object *obj, int err, u32 *kept)
+{
+	kckpt_shadow_drop(ctx);
+	*kept = err == -E2BIG ? KCKPT_KEPT_TOO_MUCH : KCKPT_KEPT_NO_ROOM;
+	if (ctx->report.total)
+		return err;
+	return err == -E2BIG || err == -ENOMEM ? 0 : kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, err, "memory");
+}
+
 int kckpt_shadow_make(struct kckpt_ctx *ctx, u32 *kept)
 {
 	unsigned long nr = 0;
@@ -340,13 +361,23 @@ int kckpt_shadow_make(struct kckpt_ctx *ctx, u32 *kept)
 		if (err)
 			break;
 	}
-	if (!err)
+	return err ? shadow_failed(ctx, obj, err, kept) : 0;
+}
+
+int kckpt_shadow_make_restored(struct kckpt_ctx *ctx, u32 *kept)
+{
+	struct kckpt_object *obj;
+	int err = 0;
+
+	*kept = has_room(ctx) ? KCKPT_KEPT : KCKPT_KEPT_NO_ROOM;
+	if (*kept != KCKPT_KEPT)
 		return 0;
-	kckpt_shadow_drop(ctx);
-	*kept = err == -E2BIG ? KCKPT_KEPT_TOO_MUCH : KCKPT_KEPT_NO_ROOM;
-	if (ctx->report.total)
-		return err;
-	return err == -E2BIG || err == -ENOMEM ? 0 : kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, err, "memory");
+	kckpt_for_each_object(&ctx->objs, obj) {
+		err = mm_of(obj) ? shadow_alloc(obj) ?: shadow_mm(ctx, obj) : 0;
+		if (err)
+			break;
+	}
+	return err ? shadow_failed(ctx, obj, err, kept) : 0;
 }
 
 /* ---- reading ---- */

@@ -34,6 +34,12 @@ struct kckpt_shadow {
 int kckpt_shadow_make(struct kckpt_ctx *ctx, u32 *kept);
 void kckpt_shadow_drop(struct kckpt_ctx *ctx);
 
+/*
+ * kckpt_shadow_make_restored() - the same of the address spaces that were restored, and no more than these; nobody runs
+ * in them yet.
+ */
+int kckpt_shadow_make_restored(struct kckpt_ctx *ctx, u32 *kept);
+
 /* kckpt_shadow_may_stay() - is there still room for copies that are kept of @of? */
 bool kckpt_shadow_may_stay(struct mm_struct *of);
 

@@ -299,7 +299,7 @@ static bool empty_cgroup(bool alone)
 
 static int restore(int dev, const struct image *image, bool dry)
 {
-	struct kckpt_commit commit = { .flags = KCKPT_COMMIT_FROZEN };
+	struct kckpt_commit commit = { .flags = KCKPT_COMMIT_FROZEN | below(2) * KCKPT_COMMIT_SNAPSHOT };
 	size_t at = 0;
 	int err = device_write(dev, image, &at);
 
@@ -482,7 +482,7 @@ static void odd_question(int dev)
 /* Not KILL: the job is looked at afterwards. */
 static void odd_request(int dev, size_t *at)
 {
-	struct kckpt_commit commit = { .flags = below(2), .timeout_ms = 1 + below(300) };
+	struct kckpt_commit commit = { .flags = below(4), .timeout_ms = 1 + below(300) };
 
 	switch (below(12)) {
 	case 0: case 1:

@@ -132,6 +132,53 @@ TEST_LIMIT(increments_of_a_child_that_writes_everything, 300)
 	expect_all_of_a_chain(child_writes_in_turns);
 }
 
+/* ---- across restores ---- */
+
+/* Restored from an image, on which the next one can build. */
+static void restore_kept(const char *image)
+{
+	struct tool_result result;
+
+	job.cgroup = test_new_cgroup();
+	result = TOOL("--json", "restore", image, "--files=changed", "--detach", "--keep-snapshot", "--cgroup",
+		      job.cgroup);
+	expect_done(result);
+	EXPECT_TRUE(strstr(result.text, "\"snapshot\": true"));
+}
+
+/* Each image is of a job that was restored from the one before. */
+static void expect_chain_across_restores(job_fn *fn)
+{
+	int i;
+
+	start(fn);
+	dump_running(0);
+	for (i = 1; i <= DEEP; i++) {
+		kill_job();
+		restore_kept(name_of(i - 1));
+		ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+		dump_running(i);
+	}
+	/* They all begin where the one before ended. */
+	dump_running(DEEP + 1);
+	kill_job();
+	for (i = 0; i <= DEEP + 1; i++) {
+		expect_done(TOOL("verify", name_of(i)));
+		expect_restored(name_of(i));
+	}
+}
+
+TEST_LIMIT(increments_across_restores, 300)
+{
+	expect_chain_across_restores(writes_here_and_there);
+}
+
+TEST_LIMIT(increments_across_restores_of_two, 300)
+{
+	runner_with_children = true;
+	expect_chain_across_restores(both_write_here_and_there);
+}
+
 /* ---- while the kernel moves pages ---- */
 
 #define SWAP_PAGES 4096
@@ -265,6 +312,68 @@ TEST(increments_have_what_was_written)
 			test_say("%d written, %lld of %lld in the image", i * 200, pages, whole);
 	}
 	kill_job();
+}
+
+static int writes_some_locked(void)
+{
+	JOB_SETUP(!mlockall(MCL_CURRENT | MCL_FUTURE));
+	return writes_some();
+}
+
+/* Nothing that the restore does to the memory is taken for a write of the job. */
+static void expect_only_what_was_written(job_fn *fn)
+{
+	long long whole, pages;
+	int i;
+
+	nr_pages = 4000;
+	start(fn);
+	whole = dump_running(0);
+	for (i = 1; i < 4; i++) {
+		kill_job();
+		restore_kept(name_of(i - 1));
+		job_notes()[1] = i * 200;
+		ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+		pages = dump_running(i);
+		if (!EXPECT_TRUE(pages >= i * 200 && pages <= i * 200 + whole - (long long)nr_pages + OTHERS))
+			test_say("%d written, %lld of %lld in the image", i * 200, pages, whole);
+	}
+	kill_job();
+	expect_restored(name_of(3));
+}
+
+TEST(increments_after_a_restore_have_what_was_written)
+{
+	expect_only_what_was_written(writes_some);
+}
+
+TEST(increments_after_a_restore_of_locked_memory)
+{
+	expect_only_what_was_written(writes_some_locked);
+}
+
+/* Another restore of the same image has its own. */
+TEST(increments_of_two_restores)
+{
+	const char *first;
+
+	nr_pages = 100;
+	start(writes_some);
+	dump_running(0);
+	kill_job();
+	restore_kept(name_of(0));
+	ASSERT_TRUE(runner_runs(&job));
+	dump_running(1);
+	kill_job();
+	first = job.cgroup;
+	restore_kept(name_of(0));
+	ASSERT_TRUE(strcmp(first, job.cgroup) && runner_runs(&job));
+	expect_said(TOOL("--json", "dump", job.cgroup, "--leave-running", "--parent", name_of(1), "-o", name_of(2)),
+		    "PARENT_NOT_KEPT");
+	expect_done(TOOL("dump", job.cgroup, "--leave-running", "--parent", name_of(0), "-o", name_of(2)));
+	kill_job();
+	expect_restored(name_of(1));
+	expect_restored(name_of(2));
 }
 
 struct page {
@@ -540,6 +649,26 @@ TEST(increments_that_fail_keep_the_snapshot)
 	dump_running(1);
 	kill_job();
 	expect_restored(name_of(1));
+}
+
+/* The restore is none the worse for it. */
+TEST(increments_after_a_restore_without_room)
+{
+	struct tool_result result;
+
+	nr_pages = 4000;
+	start(writes_some);
+	dump_running(0);
+	kill_job();
+	job.cgroup = test_new_cgroup();
+	ASSERT_TRUE(write_file(format("%s/memory.max", job.cgroup), format("%d", 24 << 20)));
+	result = TOOL("restore", name_of(0), "--files=changed", "--detach", "--keep-snapshot", "--cgroup", job.cgroup);
+	expect_done(result);
+	EXPECT_TRUE(strstr(result.text, "no snapshot is kept") && strstr(result.text, "no room"));
+	ASSERT_TRUE(runner_runs(&job));
+	expect_said(TOOL("--json", "dump", job.cgroup, "--leave-running", "--parent", name_of(0), "-o", name_of(1)),
+		    "PARENT_NOT_KEPT");
+	kill_job();
 }
 
 /* Old pages count, too. */

@@ -121,7 +121,12 @@ int device_instantiate(int dev, const char *cgroup, uint32_t flags)
 
 int device_commit(int dev)
 {
-	return result(ioctl(dev, KCKPT_IOC_COMMIT, &(struct kckpt_commit){}));
+	return device_commit_with(dev, &(struct kckpt_commit){});
+}
+
+int device_commit_with(int dev, struct kckpt_commit *request)
+{
+	return result(ioctl(dev, KCKPT_IOC_COMMIT, request));
 }
 
 int device_restore(int dev, const struct image *image, const char *cgroup, uint32_t flags)

@@ -34,6 +34,7 @@ private:
 	struct Outcome {
 		pid_t root_pid;
 		uint32_t nr_tasks;
+		bool has_snapshot;
 		struct kckpt_stats stats;
 	};
 
@@ -47,7 +48,7 @@ private:
 
 	std::string file_, cgroup_, pidfile_, files_;
 	std::vector<std::string> parents_;
-	bool detach_ = false, dry_run_ = false, leave_frozen_ = false;
+	bool detach_ = false, dry_run_ = false, leave_frozen_ = false, keep_snapshot_ = false;
 	Outside outside_;
 	std::vector<struct kckpt_inherit> inherit_; /* all that takes a place, when it is open */
 	uint32_t stall_ms_ = 60000;
@@ -65,6 +66,8 @@ void RestoreCommand::attach(CLI::App &app)
 	app.add_option("--pidfile", pidfile_, "write the process id of the job's root there");
 	app.add_flag("--dry-run", dry_run_, "check the image, this kernel and the files; create nothing");
 	app.add_flag("--leave-frozen", leave_frozen_, "leave the job frozen, until `kckpt thaw`");
+	app.add_flag("--keep-snapshot", keep_snapshot_,
+		     "keep in memory what the image has, so that the next one can be an increment of it");
 	outside_.attach_to_restore(app);
 	app.add_option("--files", files_,
 		       "changed: take files that the job writes in any size and age; strict: also "
@@ -136,8 +139,11 @@ Result<RestoreCommand::Outcome> RestoreCommand::restore(Cgroup *cgroup, const Op
 	Result<SignalForwarder> signals = SignalForwarder::begin();
 	if (!signals)
 		return pass(signals);
-	if (Result<> committed = device->commit(leave_frozen_ ? KCKPT_COMMIT_FROZEN : 0); !committed)
-		return pass(committed);
+	Result<uint32_t> kept = device->commit((leave_frozen_ ? KCKPT_COMMIT_FROZEN : 0) |
+					       (keep_snapshot_ ? KCKPT_COMMIT_SNAPSHOT : 0));
+	if (!kept)
+		return pass(kept);
+	outcome.has_snapshot = *kept == KCKPT_KEPT;
 	pidfile->keep();
 	signals_ = std::move(*signals);
 	if (Result<struct kckpt_stats> stats = device->stats(); stats)
@@ -221,7 +227,8 @@ void RestoreCommand::tell(const Outcome &outcome, const std::string &cgroup, con
 	if (options.json) {
 		nlohmann::ordered_json json = {{"image", file_}, {"dry_run", dry_run_}, {"tasks", outcome.nr_tasks}};
 		if (!dry_run_)
-			json.update({{"pid", outcome.root_pid}, {"cgroup", cgroup}});
+			json.update(
+				{{"pid", outcome.root_pid}, {"cgroup", cgroup}, {"snapshot", outcome.has_snapshot}});
 		json["stats"] = stats_json(outcome.stats);
 		print_json(json, out);
 		fflush(out);
@@ -231,6 +238,10 @@ void RestoreCommand::tell(const Outcome &outcome, const std::string &cgroup, con
 		say(out, "{} can be restored\n", file_);
 	if (detach_ && !dry_run_ && !options.quiet)
 		say(out, "restored as pid {} in {}\n", outcome.root_pid, cgroup);
+	if (keep_snapshot_ && !outcome.has_snapshot && !dry_run_ && !options.quiet)
+		say(stderr,
+		    "kckpt: no snapshot is kept, so the next image must be a whole one: no room to keep what the "
+		    "job writes to\n");
 	if (options.stats)
 		say(stderr, "{}", stats_text(outcome.stats));
 	fflush(out);

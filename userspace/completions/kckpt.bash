@@ -76,7 +76,8 @@ _kckpt() {
 	flatten) options='--output --parent' ;;
 	forget) options='--pid --all' ;;
 	verify) options='--parent' ;;
-	restore) options='--parent --detach --cgroup --pidfile --dry-run --inherit-fd --external --leave-frozen --files --stall-timeout' ;;
+	restore) options='--parent --detach --cgroup --pidfile --dry-run --inherit-fd --external --leave-frozen --files --stall-timeout'
+		options+=' --keep-snapshot' ;;
 	check) options="$job --inherit-fd --external --files" ;;
 	freeze) options=$job ;;
 	thaw) options='--pid' ;;

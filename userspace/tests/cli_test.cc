@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -27,9 +28,9 @@ struct Ran {
 	std::string out; /* both streams */
 };
 
-Ran kckpt(const std::string &arguments)
+Ran run(const std::string &command)
 {
-	FILE *pipe = popen((std::string(KCKPT_TOOL) + " " + arguments + " 2>&1").c_str(), "r");
+	FILE *pipe = popen((command + " 2>&1").c_str(), "r");
 	Ran ran = {};
 	std::array<char, 4096> buffer;
 	for (size_t got; (got = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
@@ -37,6 +38,11 @@ Ran kckpt(const std::string &arguments)
 	const int status = pclose(pipe);
 	ran.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	return ran;
+}
+
+Ran kckpt(const std::string &arguments)
+{
+	return run(std::string(KCKPT_TOOL) + " " + arguments);
 }
 
 class Image
@@ -70,6 +76,25 @@ TEST(Cli, HelpIsNoError)
 		const Ran ran = kckpt(std::string(command) + " --help");
 		EXPECT_EQ(ran.status, 0) << command;
 		EXPECT_TRUE(has(ran, "Usage: kckpt " + std::string(command))) << ran.out;
+	}
+}
+
+/* Every option that the help tells of is offered. */
+TEST(Cli, CompletionsKnowAllOptions)
+{
+	for (const char *command : {"dump", "restore", "check", "show", "verify", "flatten", "auto", "forget", "freeze",
+				    "thaw", "monitor", "features", "version"}) {
+		const Ran offered = run(std::string("bash -c 'source " KCKPT_COMPLETIONS "; COMP_WORDS=(kckpt ") +
+					command + " --); COMP_CWORD=2; _kckpt; echo \" ${COMPREPLY[@]} \"'");
+		EXPECT_EQ(offered.status, 0) << offered.out;
+		std::istringstream help(kckpt(std::string(command) + " --help").out);
+		for (std::string word; help >> word;) {
+			if (word.ends_with(','))
+				word.pop_back();
+			const size_t at = word.find("--");
+			const bool is_option = at == 0 || (at == 3 && word[0] == '-' && word[2] == ',');
+			EXPECT_TRUE(!is_option || has(offered, " " + word.substr(at) + " ")) << command << " " << word;
+		}
 	}
 }
 
