@@ -3,7 +3,8 @@
  * Processes: signal_struct, the place in the tree, and which mm and handlers the threads share.
  *
  * Saved: ids, parent, shared pending signals, limits, oom_score_adj, child subreaper, a stop by a signal, and of an
- * ended one what its parent has not waited for. A process group or session of the outside becomes the restorer's.
+ * ended one what its parent has not waited for. A process group or session of the outside becomes the restorer's; who
+ * had a parent outside tells the restorer of its end by SIGCHLD.
  * Refused: children outside of the job, a stop in progress, memory shared with one that is neither parent nor
  * sibling.
  * Not saved: accounting (also of ended children), audit tty, autogroup, core dump in progress.
@@ -874,7 +875,8 @@ void kckpt_process_set_exit_signal(struct kckpt_ctx *ctx, struct kckpt_object *o
 
 	if (kckpt_process_rec(ctx, obj, &rec))
 		return;
-	WRITE_ONCE(task->exit_signal, rec.exit_signal);
+	/* The restorer has not chosen another one, which might end it; as reparent_leader() does for whom it is left to. */
+	WRITE_ONCE(task->exit_signal, rec.parent ? rec.exit_signal : SIGCHLD);
 	if (rec.process_flags & KCKPT_PROCESS_PARENT_EXECED)
 		task->parent_exec_id--;	/* all were created with the same one */
 }

@@ -4,6 +4,7 @@
  * tasks, which looks at every byte all the same, some for real.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -268,6 +269,26 @@ TEST(image_with_shared_pages_of_no_area)
 	EXPECT_TRUE(is_refused(&bad, true, &code));
 	EXPECT_EQ(KCKPT_E_PAGE_WRITE, code);
 	runner_restore(&job, &image);
+}
+
+/* The signal of its end goes to its parent, who has not chosen it and is not to be killed by it: us. */
+TEST(image_that_would_kill_its_restorer)
+{
+	struct kckpt_process_rec *process;
+	struct image bad;
+	int dev;
+
+	make_image();
+	bad = image_copy(&image);
+	process = image_find(&bad, KCKPT_F_process, KCKPT_K_process, 0);
+	ASSERT_TRUE(process && !process->parent);
+	process->exit_signal = SIGKILL;
+	image_seal(&bad);
+	dev = device_open();
+	ASSERT_EQ(0, device_restore(dev, &bad, job.cgroup, KCKPT_INSTANTIATE_FILES_CHANGED));
+	close(dev);
+	ASSERT_TRUE(runner_runs(&job));
+	ASSERT_TRUE(write_file(format("%s/cgroup.kill", job.cgroup), "1") && runner_is_gone(&job));
 }
 
 /* In pieces of any size the same comes out. */
