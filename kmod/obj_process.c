@@ -875,7 +875,7 @@ void kckpt_process_set_exit_signal(struct kckpt_ctx *ctx, struct kckpt_object *o
 
 	if (kckpt_process_rec(ctx, obj, &rec))
 		return;
-	/* The restorer has not chosen another one, which might end it; as reparent_leader() does for whom it is left to. */
+	/* The restorer has not chosen another one, which might end it: as for children that are left to others. */
 	WRITE_ONCE(task->exit_signal, rec.parent ? rec.exit_signal : SIGCHLD);
 	if (rec.process_flags & KCKPT_PROCESS_PARENT_EXECED)
 		task->parent_exec_id--;	/* all were created with the same one */
