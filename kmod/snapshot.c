@@ -21,6 +21,7 @@
 static void kept_look(struct work_struct *work);
 
 static LIST_HEAD(kept);
+static LIST_HEAD(replaced);	/* to be freed by who looks next: it takes longer than the caller of RETAIN should wait */
 static DEFINE_MUTEX(kept_lock);
 static DECLARE_DELAYED_WORK(kept_work, kept_look);
 
@@ -145,6 +146,7 @@ static void kept_look(struct work_struct *work)
 	LIST_HEAD(gone);
 
 	mutex_lock(&kept_lock);
+	list_splice_init(&replaced, &gone);
 	kept_take(&gone, is_useless, 0);
 	if (!list_empty(&kept))
 		queue_delayed_work(kckpt_workers, &kept_work, LOOK_AGAIN);
@@ -154,30 +156,30 @@ static void kept_look(struct work_struct *work)
 
 void kckpt_snapshot_retain(struct kckpt_snapshot *snapshot)
 {
-	LIST_HEAD(gone);
-
 	mutex_lock(&kept_lock);
-	kept_take(&gone, is_of_cgroup, snapshot->cgroup);
+	kept_take(&replaced, is_of_cgroup, snapshot->cgroup);
 	list_add(&snapshot->node, &kept);
-	queue_delayed_work(kckpt_workers, &kept_work, LOOK_AGAIN);
+	mod_delayed_work(kckpt_workers, &kept_work, 0);
 	mutex_unlock(&kept_lock);
-	kept_free(&gone);
 }
 
 u32 kckpt_snapshot_forget(u64 cgroup)
 {
 	LIST_HEAD(gone);
+	LIST_HEAD(older);
 
 	mutex_lock(&kept_lock);
 	kept_take(&gone, is_of_cgroup, cgroup);
+	list_splice_init(&replaced, &older);
 	mutex_unlock(&kept_lock);
+	kept_free(&older);
 	return kept_free(&gone);
 }
 
 void kckpt_snapshots_exit(void)
 {
-	kckpt_snapshot_forget(0);
 	cancel_delayed_work_sync(&kept_work);
+	kckpt_snapshot_forget(0);
 }
 
 /* ---- dump ---- */

@@ -167,6 +167,28 @@ TEST(auto_on_its_signal)
 	expect_the_last_is_good();
 }
 
+/* On the machine that comes next it goes on, with an increment of the last image. */
+TEST(auto_goes_on_after_a_restore)
+{
+	pid_t pid = START_WITH_AUTO("--every", "1h", "--on-signal", "TERM");
+	struct tool_result result;
+
+	kill(pid, SIGTERM);
+	EXPECT_EQ(0, tool_end(pid).status);
+	ASSERT_TRUE(runner_is_gone(&job));
+	job.cgroup = test_new_cgroup();
+	ASSERT_EQ(0, TOOL("restore", format("%s/job.kimg", folder()), "--files=changed", "--detach", "--keep-snapshot",
+			  "--cgroup", job.cgroup).status);
+	ASSERT_TRUE(runner_runs(&job));
+	result = TOOL(AUTO("--every", "50ms", "--count", "2"));
+	EXPECT_EQ(0, result.status);
+	EXPECT_EQ(2, count_of(result.text, "increment"));
+	ASSERT_TRUE(runner_runs(&job));
+	kill_job();
+	EXPECT_EQ(4, verify_all());
+	expect_the_last_is_good();
+}
+
 /* Another one, or no such option: the job has nothing to do with it. */
 TEST(auto_on_another_signal)
 {
