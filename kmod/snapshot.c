@@ -21,7 +21,7 @@
 static void kept_look(struct work_struct *work);
 
 static LIST_HEAD(kept);
-static LIST_HEAD(replaced);	/* to be freed by who looks next: it takes longer than the caller of RETAIN should wait */
+static LIST_HEAD(replaced);	/* to be freed by who looks next: the caller of RETAIN need not wait for that */
 static DEFINE_MUTEX(kept_lock);
 static DECLARE_DELAYED_WORK(kept_work, kept_look);
 

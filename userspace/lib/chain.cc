@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "lib/chain.hh"
 
+#include <sys/resource.h>
+
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <filesystem>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -43,6 +47,56 @@ template <class Visit> void for_each_image(const std::string &directory, Visit v
 	}
 }
 
+/* Where images are, by UUID: those that were named, and whole directories, each of which is read once. */
+class ImageIndex
+{
+public:
+	explicit ImageIndex(const std::vector<std::string> &named) : named_(named) {}
+
+	/* Empty: there is none of that UUID, among those named or in @directory. */
+	Result<std::string> find(std::span<const char, 16> uuid, const std::string &directory);
+
+private:
+	using Uuid = std::array<char, 16>;
+
+	const std::vector<std::string> &named_;
+	std::map<std::string, std::map<Uuid, std::string>> directories_;
+};
+
+Result<std::string> ImageIndex::find(std::span<const char, 16> uuid, const std::string &directory)
+{
+	for (const std::string &path : named_) {
+		Result<struct kckpt_header> header = read_header(path);
+		if (!header)
+			return pass(header);
+		if (same(header->uuid, uuid))
+			return path;
+	}
+	Uuid key;
+	std::ranges::copy(uuid, key.begin());
+	const auto [at, is_new] = directories_.try_emplace(directory);
+	if (is_new)
+		for_each_image(directory, [&](const std::string &path, const struct kckpt_header &header) {
+			Uuid its;
+			std::ranges::copy(header.uuid, its.begin());
+			/* Of two, a flattened one is as good, and needs no others. */
+			if (!at->second.emplace(its, path).second && !has_parent(header))
+				at->second[its] = path;
+		});
+	const auto found = at->second.find(key);
+	return found == at->second.end() ? "" : found->second;
+}
+
+/* All images of a chain are open at a time. */
+void allow_many_files()
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* Is @parent the image that @file was made on top of? */
 Result<> check_parent(const ImageFile &file, const ImageFile &parent)
 {
@@ -56,24 +110,6 @@ Result<> check_parent(const ImageFile &file, const ImageFile &parent)
 }
 
 } // namespace
-
-Result<std::string> find_image(std::span<const char, 16> uuid, const std::vector<std::string> &candidates,
-			       const std::string &directory)
-{
-	for (const std::string &path : candidates) {
-		Result<struct kckpt_header> header = read_header(path);
-		if (!header)
-			return pass(header);
-		if (same(header->uuid, uuid))
-			return path;
-	}
-	std::string found;
-	for_each_image(directory, [&](const std::string &path, const struct kckpt_header &header) {
-		if (same(header.uuid, uuid))
-			found = path;
-	});
-	return found;
-}
 
 std::string image_that_needs(const std::string &path)
 {
@@ -92,6 +128,7 @@ Result<Chain> Chain::open(const std::string &path, const std::vector<std::string
 			  const ImageFile::Moved &moved)
 {
 	Chain chain;
+	ImageIndex index(parents);
 	std::string next = path;
 	for (;;) {
 		Result<ImageFile> opened = ImageFile::open(next, moved);
@@ -115,7 +152,8 @@ Result<Chain> Chain::open(const std::string &path, const std::vector<std::string
 				return failure(KCKPT_E_IMAGE_RECORD, 0,
 					       fmt::format("{} and {} build on each other", file.path(), last.path()));
 		const std::string directory = real_directory_of(last.path());
-		Result<std::string> found = find_image(last.header().parent, parents, directory);
+		allow_many_files();
+		Result<std::string> found = index.find(last.header().parent, directory);
 		if (!found)
 			return pass(found);
 		if (found->empty())

@@ -37,10 +37,6 @@ private:
 	std::vector<ImageFile> files_;
 };
 
-/* Where the image with that UUID is, among @candidates and then in @directory. */
-Result<std::string> find_image(std::span<const char, 16> uuid, const std::vector<std::string> &candidates,
-			       const std::string &directory);
-
 /* An image in the directory of @path that builds on the one at @path; empty: none does, or there is no image. */
 std::string image_that_needs(const std::string &path);
 

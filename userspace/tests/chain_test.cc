@@ -2,6 +2,7 @@
 /* Increments and what they build on: found, compared, put together; whatever they are made of, no page is another. */
 #include "lib/chain.hh"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -290,6 +291,38 @@ TEST_F(ChainTest, ParentsAreFoundOrNamed)
 	other.header().uuid[0] = 1;
 	write("other/a", other.record(1, kckpt_mm_rec{}).end_records().finish());
 	EXPECT_EQ(code_of(open({path("other/a")})), uint32_t(KCKPT_E_PARENT_WRONG));
+}
+
+/* More of them than a process usually has open files. */
+TEST_F(ChainTest, ChainsAreAsDeepAsTheyAre)
+{
+	constexpr int depth = 200;
+	struct rlimit limit;
+	ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	const rlim_t before = std::exchange(limit.rlim_cur, 64);
+	write("0.kimg", begin(1, "").pages(1, {{base, 1, 0}}, 3).finish());
+	for (int i = 1; i < depth; i++)
+		write(std::to_string(i) + ".kimg",
+		      begin(static_cast<char>(i + 1), image(i - 1)).from_parent(1, 1, {{base, 1, 0}}).finish());
+	ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	Result<Chain> chain = Chain::open(image(depth - 1), {}, [](uint64_t) {});
+	ASSERT_EQ(code_of(chain), 0u);
+	EXPECT_EQ(chain->files().size(), size_t(depth));
+	const Chain::Found found = chain->find(1, 1, base, 1);
+	EXPECT_TRUE(found.what == Chain::Found::What::data && found.file == &chain->files().back());
+	limit.rlim_cur = before;
+	ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* A flattened image and the increment that it was made of have the same UUID. */
+TEST_F(ChainTest, OneThatStandsAloneIsPreferred)
+{
+	write("0.kimg", begin(1, "").pages(1, {{base, 1, 0}}, 3).finish());
+	write("1.kimg", begin(2, image(0)).from_parent(1, 1, {{base, 1, 0}}).finish());
+	for (const char *name : {"a.kimg", "z.kimg"})
+		write(name, *flat(image(1)));
+	write("2.kimg", begin(3, image(1)).from_parent(1, 1, {{base, 1, 0}}).finish());
+	EXPECT_EQ(Chain::open(image(2), {}, [](uint64_t) {}).value().files().size(), 2u);
 }
 
 TEST_F(ChainTest, CirclesAreFound)
