@@ -143,11 +143,36 @@ static int process_collect_children(struct kckpt_ctx *ctx, struct kckpt_object *
 	return err;
 }
 
+/* One that is about to go. A tracer may let it stay as a zombie, or it is the leader, who waits for the others. */
+static bool process_has_ending_thread(struct task_struct *leader)
+{
+	struct task_struct *task;
+	bool has = false;
+
+	rcu_read_lock();
+	for_each_thread(leader, task)
+		has |= task != leader && READ_ONCE(task->flags) & PF_EXITING &&
+		       READ_ONCE(task->exit_state) != EXIT_ZOMBIE;
+	rcu_read_unlock();
+	return has;
+}
+
+/* It has left its cgroup, which was frozen without it. */
+static void process_await_threads(struct task_struct *leader)
+{
+	u32 i;
+
+	for (i = 0; i < 200 && process_has_ending_thread(leader); i++)
+		usleep_range(500, 1000);
+}
+
 static int process_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct task_struct *leader = process_leader(obj);
-	struct kckpt_object *timers = leader->exit_state ? NULL : kckpt_intern_timers(ctx, leader, obj);
+	struct kckpt_object *timers;
 
+	process_await_threads(leader);
+	timers = leader->exit_state ? NULL : kckpt_intern_timers(ctx, leader, obj);
 	if (IS_ERR(timers))
 		return PTR_ERR(timers);
 	if (leader->signal->leader && leader->signal->tty)
@@ -211,7 +236,9 @@ static int process_closed(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	struct cgroup *cgrp;
 	bool apart = false;
 
-	if (get_nr_threads(leader) != obj->seen)
+	if (process_has_ending_thread(leader))
+		kckpt_fail(ctx, obj, KCKPT_E_TASK_DYING, 0, "one of its threads");
+	else if (get_nr_threads(leader) != obj->seen)
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_SUBCGROUP, 0, "%d threads, %u of them in the cgroup",
 			   get_nr_threads(leader), obj->seen);
 	rcu_read_lock();

@@ -258,6 +258,49 @@ TEST_LIMIT(storm_dumped_while_it_runs, 1200)
 	leave_running(KCKPT_CAPTURE_KEEP);
 }
 
+static void *ends_at_once(void *arg)
+{
+	return arg;
+}
+
+static void *makes_threads(void *arg)
+{
+	pthread_t thread;
+
+	for (;;) {
+		if (pthread_create(&thread, NULL, ends_at_once, arg) || pthread_join(thread, NULL))
+			job_notes()[1]++;
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+	}
+	return arg;
+}
+
+static int threads_for_ever(void)
+{
+	pthread_t thread;
+	int i;
+
+	for (i = 0; i < 3; i++)
+		JOB_SETUP(!pthread_create(&thread, NULL, makes_threads, NULL));
+	makes_threads(NULL);
+	return 0;
+}
+
+/* One that ends has left the cgroup, which is frozen without it, and is still one of its process. */
+TEST_LIMIT(storm_of_threads_that_end, 1200)
+{
+	int i, nr = test_is_long() ? 5000 : 200;
+	struct image image = {};
+	struct job job;
+
+	job_start(&job, threads_for_ever, NULL);
+	ASSERT_TRUE(runner_runs(&job));
+	for (i = 0; i < nr; i++)
+		if (!EXPECT_EQ(0, dump_and_thaw(job.cgroup, &image, 0)))
+			break;
+	EXPECT_TRUE(runner_runs(&job) && !job_notes()[1]);
+}
+
 static void reap(void)
 {
 	while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
