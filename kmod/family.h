@@ -44,11 +44,11 @@ struct kckpt_ctx {
 	u64 nr_records;
 	u32 nr_tasks;
 	u64 nr_pages;			/* estimate */
-	u32 kept;			/* KCKPT_KEPT_*: may the job run on before the image has been read? */
 	struct kckpt_share *share;	/* pages that address spaces have in common; NULL: there is just one */
 	struct kckpt_snapshot *parent;	/* what the image builds on; NULL: it is a whole one */
 
 	/* both */
+	u32 kept;			/* KCKPT_KEPT_*: is the memory kept as it is in the image? */
 	u64 cgroup_id;
 	u8 image[16];			/* UUID of it */
 	u64 image_digest;		/* of the records */

@@ -95,6 +95,7 @@ static int load_header(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	if (memchr_inv(header->parent, 0, sizeof(header->parent)))
 		return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_PARENT, 0, "image %pUb", header->parent);
 	if (header->header_size != sizeof(*header) || header->page_shift != PAGE_SHIFT ||
+	    !memchr_inv(header->uuid, 0, sizeof(header->uuid)) ||
 	    header->header_flags || header->parent_digest ||
 	    memchr_inv(header->reserved, 0, sizeof(header->reserved)) ||
 	    strncmp(header->arch, "x86_64", sizeof(header->arch)))

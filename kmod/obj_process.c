@@ -898,12 +898,16 @@ bool kckpt_process_ended(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 void kckpt_process_set_exit_signal(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct task_struct *task = obj->made;
+	struct kckpt_object *parent;
 	struct kckpt_process_rec rec;
 
 	if (kckpt_process_rec(ctx, obj, &rec))
 		return;
-	/* The restorer has not chosen another one, which might end it: as for children that are left to others. */
-	WRITE_ONCE(task->exit_signal, rec.parent ? rec.exit_signal : SIGCHLD);
+	parent = plan_parent(ctx, &rec);
+	read_lock(kdata(tasklist_lock));
+	/* Others, whom it was left to, and the restorer have not chosen another signal, which might end them. */
+	task->exit_signal = parent && same_thread_group(task->real_parent, parent->made) ? rec.exit_signal : SIGCHLD;
+	read_unlock(kdata(tasklist_lock));
 	if (rec.process_flags & KCKPT_PROCESS_PARENT_EXECED)
 		task->parent_exec_id--;	/* all were created with the same one */
 }

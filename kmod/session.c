@@ -382,7 +382,7 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 		return -EINVAL;
 	if ((req->flags & KCKPT_CAPTURE_SNAPSHOT || req->max_cow) && !(req->flags & KCKPT_CAPTURE_KEEP))
 		return -EINVAL;
-	if (!(req->flags & KCKPT_CAPTURE_PARENT) && memchr_inv(req->parent, 0, sizeof(req->parent)))
+	if (!(req->flags & KCKPT_CAPTURE_PARENT) == !!memchr_inv(req->parent, 0, sizeof(req->parent)))
 		return -EINVAL;
 	err = session_begin(session, BIT(KCKPT_FROZEN)) ?: copy_inherit(ctx, req->inherit, req->nr_inherit) ?:
 	      kckpt_outside_copy(ctx, req->external, req->nr_external);
@@ -921,38 +921,37 @@ int kckpt_session_instantiate(struct kckpt_session *session, struct kckpt_instan
 	return 0;
 }
 
-/* The memory is as the image has it, and nobody has run in it: the next image may be an increment of this one. */
-static int commit_keep(struct kckpt_session *session, u32 *kept)
+/* None of the tasks has run: the memory is as the image has it, and the next one may be an increment of that. */
+static int commit_keep(struct kckpt_session *session)
 {
 	struct kckpt_ctx *ctx = &session->ctx;
-	int err = kckpt_shadow_make_restored(ctx, kept);
+	int err = kckpt_shadow_make_restored(ctx, &ctx->kept);
 
-	if (!err && *kept == KCKPT_KEPT)
+	if (!err && ctx->kept == KCKPT_KEPT)
 		session->snapshot = kckpt_snapshot_make(ctx);
-	if (!err && !session->snapshot)
-		*kept = KCKPT_KEPT_NO_ROOM;
+	if (!session->snapshot)
+		ctx->kept = KCKPT_KEPT_NO_ROOM;
 	kckpt_shadow_drop(ctx);
 	return err;
 }
 
-static int commit_finish(struct kckpt_session *session, struct kckpt_commit *req)
+static int commit_finish(struct kckpt_session *session, const struct kckpt_commit *req)
 {
 	u32 timeout_ms = req->timeout_ms ?: DEFAULT_COMMIT_MS;
 
 	return kckpt_crew_finish(session, timeout_ms) ?:
-	       (req->flags & KCKPT_COMMIT_SNAPSHOT ? commit_keep(session, &req->kept) : 0) ?:
+	       (req->flags & KCKPT_COMMIT_SNAPSHOT ? commit_keep(session) : 0) ?:
 	       kckpt_crew_go(session, timeout_ms);
 }
 
-int kckpt_session_commit(struct kckpt_session *session, struct kckpt_commit *req)
+int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commit *req)
 {
 	struct kckpt_ctx *ctx = &session->ctx;
 	ktime_t start = ktime_get();
 	int err;
 
-	if (req->flags & ~(KCKPT_COMMIT_FROZEN | KCKPT_COMMIT_SNAPSHOT) || req->reserved)
+	if (req->flags & ~(KCKPT_COMMIT_FROZEN | KCKPT_COMMIT_SNAPSHOT))
 		return -EINVAL;
-	req->kept = KCKPT_KEPT_NOT;
 	err = session_enter(session, BIT(KCKPT_LOADING) | BIT(KCKPT_LOADED) | BIT(KCKPT_INSTANTIATED) |
 			    BIT(KCKPT_COMPLETE));
 	if (err)
@@ -1002,6 +1001,7 @@ void kckpt_session_stats(struct kckpt_session *session, struct kckpt_stats *stat
 		.create_ns = session->create_ns,
 		.commit_ns = session->commit_ns,
 		.transfer_ns = session->transfer_ns,
+		.kept = session->ctx.kept,
 	};
 	if (session->save) {
 		stats->bytes = session->save->stream.taken;

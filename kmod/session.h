@@ -84,7 +84,7 @@ int kckpt_session_retain(struct kckpt_session *session);
 int kckpt_session_forget(struct kckpt_forget *req);
 int kckpt_session_cgroups(struct kckpt_session *session, struct kckpt_cgroups *req);
 int kckpt_session_instantiate(struct kckpt_session *session, struct kckpt_instantiate *req);
-int kckpt_session_commit(struct kckpt_session *session, struct kckpt_commit *req);
+int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commit *req);
 int kckpt_session_abort(struct kckpt_session *session);
 void kckpt_session_stats(struct kckpt_session *session, struct kckpt_stats *stats);
 int kckpt_session_save(struct kckpt_session *session, struct kckpt_transfer *req);

@@ -131,6 +131,16 @@ bool kckpt_shadow_may_stay(struct mm_struct *of)
 	return memcg_has_room(of, &nothing, SLACK_SHARE, &most) && si_mem_available() >= (long)MAX_COPIES;
 }
 
+static bool all_may_stay(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+
+	kckpt_for_each_object(&ctx->objs, obj)
+		if (mm_of(obj) && !kckpt_shadow_may_stay(mm_of(obj)))
+			return false;
+	return true;
+}
+
 /* Without swapping or killing. Reclaimable slab is not known here, and counts as in use. */
 bool kckpt_shadow_fills(struct mem_cgroup *memcg)
 {
@@ -333,11 +343,11 @@ void kckpt_shadow_drop(struct kckpt_ctx *ctx)
 }
 
 /* Nothing is kept, then; without memory for it that is no error. */
-static int shadow_failed(struct kckpt_ctx *ctx, struct kckpt_object *obj, int err, u32 *kept)
+static int shadow_failed(struct kckpt_ctx *ctx, struct kckpt_object *obj, int err, bool reported, u32 *kept)
 {
 	kckpt_shadow_drop(ctx);
 	*kept = err == -E2BIG ? KCKPT_KEPT_TOO_MUCH : KCKPT_KEPT_NO_ROOM;
-	if (ctx->report.total)
+	if (reported)
 		return err;
 	return err == -E2BIG || err == -ENOMEM ? 0 : kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, err, "memory");
 }
@@ -350,6 +360,8 @@ int kckpt_shadow_make(struct kckpt_ctx *ctx, u32 *kept)
 
 	*kept = KCKPT_KEPT;
 	/* What was kept before may be what is in the way; it is of use to this image only if that builds on it. */
+	if (!has_room(ctx))
+		kckpt_snapshot_settle();
 	if (!has_room(ctx) && !ctx->parent)
 		kckpt_snapshot_forget(ctx->cgroup_id);
 	if (!has_room(ctx)) {
@@ -361,7 +373,7 @@ int kckpt_shadow_make(struct kckpt_ctx *ctx, u32 *kept)
 		if (err)
 			break;
 	}
-	return err ? shadow_failed(ctx, obj, err, kept) : 0;
+	return err ? shadow_failed(ctx, obj, err, ctx->report.total, kept) : 0;
 }
 
 int kckpt_shadow_make_restored(struct kckpt_ctx *ctx, u32 *kept)
@@ -369,7 +381,7 @@ int kckpt_shadow_make_restored(struct kckpt_ctx *ctx, u32 *kept)
 	struct kckpt_object *obj;
 	int err = 0;
 
-	*kept = has_room(ctx) ? KCKPT_KEPT : KCKPT_KEPT_NO_ROOM;
+	*kept = has_room(ctx) && all_may_stay(ctx) ? KCKPT_KEPT : KCKPT_KEPT_NO_ROOM;
 	if (*kept != KCKPT_KEPT)
 		return 0;
 	kckpt_for_each_object(&ctx->objs, obj) {
@@ -377,7 +389,7 @@ int kckpt_shadow_make_restored(struct kckpt_ctx *ctx, u32 *kept)
 		if (err)
 			break;
 	}
-	return err ? shadow_failed(ctx, obj, err, kept) : 0;
+	return err ? shadow_failed(ctx, obj, err, false, kept) : 0;
 }
 
 /* ---- reading ---- */

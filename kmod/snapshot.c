@@ -19,11 +19,13 @@
 #define LOOK_AGAIN	(HZ / 4)	/* at what is kept */
 
 static void kept_look(struct work_struct *work);
+static void replaced_free(struct work_struct *work);
 
 static LIST_HEAD(kept);
-static LIST_HEAD(replaced);	/* to be freed by who looks next: the caller of RETAIN need not wait for that */
+static LIST_HEAD(replaced);	/* freed by a worker: who calls RETAIN need not wait for that */
 static DEFINE_MUTEX(kept_lock);
 static DECLARE_DELAYED_WORK(kept_work, kept_look);
+static DECLARE_WORK(replaced_work, replaced_free);
 
 /* ---- one snapshot ---- */
 
@@ -145,11 +147,22 @@ static void kept_look(struct work_struct *work)
 {
 	LIST_HEAD(gone);
 
+	/* What is about to go is not to be the reason to drop what has taken its place. */
+	flush_work(&replaced_work);
 	mutex_lock(&kept_lock);
-	list_splice_init(&replaced, &gone);
 	kept_take(&gone, is_useless, 0);
 	if (!list_empty(&kept))
 		queue_delayed_work(kckpt_workers, &kept_work, LOOK_AGAIN);
+	mutex_unlock(&kept_lock);
+	kept_free(&gone);
+}
+
+static void replaced_free(struct work_struct *work)
+{
+	LIST_HEAD(gone);
+
+	mutex_lock(&kept_lock);
+	list_splice_init(&replaced, &gone);
 	mutex_unlock(&kept_lock);
 	kept_free(&gone);
 }
@@ -159,20 +172,24 @@ void kckpt_snapshot_retain(struct kckpt_snapshot *snapshot)
 	mutex_lock(&kept_lock);
 	kept_take(&replaced, is_of_cgroup, snapshot->cgroup);
 	list_add(&snapshot->node, &kept);
-	mod_delayed_work(kckpt_workers, &kept_work, 0);
+	queue_work(kckpt_workers, &replaced_work);
+	queue_delayed_work(kckpt_workers, &kept_work, LOOK_AGAIN);
 	mutex_unlock(&kept_lock);
+}
+
+void kckpt_snapshot_settle(void)
+{
+	flush_work(&replaced_work);
 }
 
 u32 kckpt_snapshot_forget(u64 cgroup)
 {
 	LIST_HEAD(gone);
-	LIST_HEAD(older);
 
 	mutex_lock(&kept_lock);
 	kept_take(&gone, is_of_cgroup, cgroup);
-	list_splice_init(&replaced, &older);
 	mutex_unlock(&kept_lock);
-	kept_free(&older);
+	kckpt_snapshot_settle();
 	return kept_free(&gone);
 }
 

@@ -50,6 +50,9 @@ void kckpt_snapshot_match(struct kckpt_ctx *ctx);
 /* kckpt_snapshot_retain() - the module has it now, in place of the one of the same cgroup; takes the reference. */
 void kckpt_snapshot_retain(struct kckpt_snapshot *snapshot);
 
+/* kckpt_snapshot_settle() - wait until those are freed whose place was taken. */
+void kckpt_snapshot_settle(void);
+
 /* kckpt_snapshot_forget() - drop that of a cgroup; 0: all. Returns how many. */
 u32 kckpt_snapshot_forget(u64 cgroup);
 

@@ -282,24 +282,6 @@ static int restore_from_file(void)
 }
 
 static const struct attempt a_dump_to_file = { "dump", NULL, dump_to_file, job_does_not_run };
-/* With the memory of what was restored kept, where that can be. */
-static int restore_kept(void)
-{
-	struct kckpt_commit commit = { .flags = KCKPT_COMMIT_SNAPSHOT };
-	int dev = open(KCKPT_DEVICE, O_RDWR | O_CLOEXEC), err;
-	size_t at = 0;
-
-	if (dev < 0)
-		return errno;
-	err = device_write(dev, &image, &at);
-	if (!err && device_state(dev) == KCKPT_LOADED)
-		err = device_instantiate(dev, job.cgroup, KCKPT_INSTANTIATE_FILES_CHANGED);
-	err = err ?: device_write(dev, &image, &at) ?: device_commit_with(dev, &commit);
-	close(dev);
-	return err;
-}
-
-static const struct attempt a_kept_restore = { "restore", NULL, restore_kept, something_is_left };
 static const struct attempt a_restore_from_file = { "restore", NULL, restore_from_file, something_is_left };
 
 TEST_LIMIT(faults_where_the_kernel_moves_the_image, 900)
@@ -344,6 +326,28 @@ TEST_LIMIT(faults_in_a_restore_of_threads, 900)
 	restore_faults();
 }
 
+/* With the memory of what was restored kept, where that can be. */
+static uint32_t restore_has_kept;
+
+static int restore_kept(void)
+{
+	const struct kckpt_commit commit = { .flags = KCKPT_COMMIT_SNAPSHOT };
+	int dev = open(KCKPT_DEVICE, O_RDWR | O_CLOEXEC), err;
+	size_t at = 0;
+
+	if (dev < 0)
+		return errno;
+	err = device_write(dev, &image, &at);
+	if (!err && device_state(dev) == KCKPT_LOADED)
+		err = device_instantiate(dev, job.cgroup, KCKPT_INSTANTIATE_FILES_CHANGED);
+	err = err ?: device_write(dev, &image, &at) ?: device_commit_with(dev, &commit);
+	restore_has_kept = device_kept(dev);
+	close(dev);
+	return err;
+}
+
+static const struct attempt a_kept_restore = { "restore", NULL, restore_kept, something_is_left };
+
 TEST_LIMIT(faults_in_a_restore_that_keeps_the_memory, 900)
 {
 	need_faults();
@@ -351,6 +355,7 @@ TEST_LIMIT(faults_in_a_restore_that_keeps_the_memory, 900)
 	runner_start(&job);
 	runner_dump(&job, &image);
 	EXPECT_TRUE(walk(&of_the_module, &a_kept_restore) > 50 / step());
+	EXPECT_EQ(KCKPT_KEPT, restore_has_kept);
 	EXPECT_TRUE(runner_runs(&job));
 }
 

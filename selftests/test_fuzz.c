@@ -148,7 +148,7 @@ static struct image put_together(const struct image *first)
 		append(&image, part->data, part->data_len, 1);
 	}
 	append_end(&image);
-	image_seal(&image);
+	image_try_seal(&image);
 	return image;
 }
 

@@ -271,6 +271,56 @@ TEST(image_with_shared_pages_of_no_area)
 	runner_restore(&job, &image);
 }
 
+static int has_a_zombie(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	JOB_SETUP(pid > 0);
+	for (;; usleep(1000))
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+}
+
+/* A task that has ended has no files any more. */
+TEST(image_of_a_zombie_with_files)
+{
+	struct kckpt_task_rec *task;
+	struct image bad;
+	int i = 0;
+
+	job_start(&job, has_a_zombie, NULL);
+	ASSERT_TRUE(runner_runs(&job));
+	runner_dump(&job, &image);
+	bad = image_copy(&image);
+	do
+		task = image_find(&bad, KCKPT_F_task, KCKPT_K_task, i++);
+	while (task && !(task->task_flags & KCKPT_TASK_ENDED));
+	ASSERT_TRUE(task);
+	task->files = 1;
+	EXPECT_TRUE(is_refused_for(&bad, KCKPT_E_IMAGE_RECORD));
+	runner_restore(&job, &image);
+}
+
+/* The snapshot of a restore has the name of its image. */
+TEST(image_without_a_name)
+{
+	struct kckpt_capture request = { .flags = KCKPT_CAPTURE_PARENT };
+	struct image bad;
+	int dev;
+
+	make_image();
+	bad = image_copy(&image);
+	memset(((struct kckpt_header *)bad.data)->uuid, 0, 16);
+	EXPECT_TRUE(is_refused_for(&bad, KCKPT_E_IMAGE_DAMAGED));
+	runner_restore(&job, &image);
+	dev = device_open();
+	EXPECT_EQ(0, device_freeze(dev, job.cgroup));
+	EXPECT_EQ(EINVAL, device_capture_with(dev, &request));
+	close(dev);
+	EXPECT_TRUE(runner_runs(&job));
+}
+
 /* The signal of its end goes to its parent, who has not chosen it and is not to be killed by it: us. */
 TEST(image_that_would_kill_its_restorer)
 {

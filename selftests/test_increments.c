@@ -279,13 +279,16 @@ static size_t nr_pages;
 static int writes_some(void)
 {
 	char *all = mmap(NULL, nr_pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	size_t i;
+	size_t i, sum, written = 0;
 
 	JOB_SETUP(all != MAP_FAILED && !madvise(all, nr_pages * PAGE, MADV_NOHUGEPAGE));
 	memset(all, 7, nr_pages * PAGE);
 	for (;;) {
-		for (i = 0; i < job_notes()[1]; i++)
+		for (i = 0; i < job_notes()[1]; i++, written++)
 			all[i * 3 % nr_pages * PAGE]++;
+		for (i = 0, sum = 0; i < nr_pages; i++)
+			sum += (unsigned char)(all[i * PAGE] - 7);
+		JOB_CHECK((unsigned char)sum == (unsigned char)written);
 		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
 		usleep(1000);
 	}
@@ -706,6 +709,76 @@ TEST(increments_let_go_of_memory)
 	EXPECT_TRUE(strstr(TOOL("forget", "--all").text, "nothing was kept"));
 	after = usage_now();
 	usage_expect_no_growth(&before, &after, FORGOTTEN);
+}
+
+/* Those of the image before go when the next one takes its place, without anybody asking. */
+TEST(increments_take_the_place_of_the_last)
+{
+	double end = now() + 5 * test_patience();
+	long kept;
+
+	nr_pages = 4000;
+	start(writes_some);
+	dump_running(0);
+	job_notes()[1] = nr_pages;
+	ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+	job_notes()[1] = 0;
+	ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+	kept = memory_of(job.cgroup);
+	dump_running(1);
+	while (memory_of(job.cgroup) >= kept - 10 * MIB && now() < end)
+		usleep(10000);
+	EXPECT_TRUE(memory_of(job.cgroup) < kept - 10 * MIB);
+	dump_running(2);
+	kill_job();
+	expect_restored(name_of(2));
+}
+
+/* What a restore has kept goes with its job, too. */
+TEST(increments_after_restores_leave_nothing)
+{
+	struct usage before, after;
+	int i;
+
+	nr_pages = 1000;
+	start(writes_some);
+	dump_running(0);
+	kill_job();
+	expect_restored(name_of(0));
+	before = usage_now();
+	for (i = 0; i < FORGOTTEN; i++) {
+		restore_kept(name_of(0));
+		ASSERT_TRUE(runner_runs(&job));
+		kill_job();
+		ASSERT_EQ(0, rmdir(job.cgroup));
+	}
+	sleep(1 * test_patience());
+	EXPECT_TRUE(strstr(TOOL("forget", "--all").text, "nothing was kept"));
+	after = usage_now();
+	usage_expect_no_growth(&before, &after, FORGOTTEN);
+}
+
+/* A dry run keeps nothing, and what is not known is refused. */
+TEST(increments_after_no_restore)
+{
+	struct kckpt_commit commit = { .flags = KCKPT_COMMIT_SNAPSHOT };
+	struct image image = {};
+	size_t at = 0;
+	int dev;
+
+	nr_pages = 100;
+	start(writes_some);
+	runner_dump(&job, &image);
+	dev = device_open();
+	EXPECT_EQ(0, device_write(dev, &image, &at));
+	EXPECT_EQ(0, device_instantiate(dev, NULL, KCKPT_INSTANTIATE_DRY_RUN));
+	EXPECT_EQ(0, device_write(dev, &image, &at));
+	EXPECT_EQ(EINVAL, device_commit_with(dev, &(struct kckpt_commit){ .flags = 4 }));
+	EXPECT_EQ(0, device_commit_with(dev, &commit));
+	EXPECT_EQ(KCKPT_KEPT_NOT, device_kept(dev));
+	close(dev);
+	EXPECT_TRUE(strstr(TOOL("forget", "--all").text, "nothing was kept"));
+	runner_restore(&job, &image);
 }
 
 /* Not for us: the job needs it. */

@@ -2,6 +2,7 @@
 /* Images that the kernel itself writes into files and reads from them (KCKPT_IOC_SAVE, KCKPT_IOC_LOAD), or splices. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -276,6 +278,28 @@ TEST(transfer_by_direct_io)
 	ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
 	expect_restored_from(&job, fd, 0);
 	unlink("/disk/transfer");
+}
+
+TEST(transfer_by_direct_io_of_the_tool)
+{
+	const char *path = "/disk/transfer.kimg";
+	struct tool_result result;
+	struct statfs fs;
+	struct job job;
+
+	if (statfs("/disk", &fs) || fs.f_type != EXT4_SUPER_MAGIC)
+		test_skip("no ext4 at /disk");
+	start_running(&job);
+	result = TOOL("dump", job.cgroup, "--direct", "-o", path);
+	if (!EXPECT_EQ(0, result.status))
+		test_say("%s", result.text);
+	EXPECT_EQ(0, TOOL("verify", path).status);
+	ASSERT_TRUE(runner_is_gone(&job));
+	result = TOOL("restore", path, "--detach", "--cgroup", job.cgroup);
+	if (!EXPECT_EQ(0, result.status))
+		test_say("%s", result.text);
+	EXPECT_TRUE(job_is_well(&job));
+	unlink(path);
 }
 
 TEST(transfer_appends)

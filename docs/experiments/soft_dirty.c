@@ -19,29 +19,55 @@
 #define TABLE (2UL << 20)	/* what one page table maps */
 #define RW (PROT_READ | PROT_WRITE)
 
+static void need(int ok, const char *what)
+{
+	if (ok)
+		return;
+	perror(what);
+	exit(1);
+}
+
 static void *map_at(char *at, size_t len, int prot)
 {
-	return mmap(at, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : 0), -1, 0);
+	at = mmap(at, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : 0), -1, 0);
+	need(at != MAP_FAILED, "mmap");
+	return at;
 }
 
 static void begin(void)
 {
 	int fd = open("/proc/self/clear_refs", O_WRONLY);
 
-	if (fd < 0 || write(fd, "4", 1) != 1)
-		exit(1);
+	need(fd >= 0 && write(fd, "4", 1) == 1, "clear_refs");
 	close(fd);
 }
 
-static void tell(const char *what, const char *page)
+static int is_dirty(const char *page)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY);
 	uint64_t entry;
 
-	if (pread(fd, &entry, 8, (uintptr_t)page / PAGE * 8) != 8)
-		exit(1);
+	need(pread(fd, &entry, 8, (uintptr_t)page / PAGE * 8) == 8, "pagemap");
 	close(fd);
-	printf("  %-40s has '%c', %s\n", what, *page, entry >> 55 & 1 ? "dirty" : "clean");
+	return entry >> 55 & 1;
+}
+
+static void tell(const char *what, const char *page)
+{
+	printf("  %-40s has '%c', %s\n", what, *page, is_dirty(page) ? "dirty" : "clean");
+}
+
+/* Else nothing is ever dirty. */
+static void need_soft_dirty_bits(void)
+{
+	char *page = map_at(NULL, PAGE, RW);
+	int before;
+
+	*page = 'a';
+	begin();
+	before = is_dirty(page);
+	*page = 'b';
+	need(!before && is_dirty(page), "no soft-dirty bits");
 }
 
 /*
@@ -56,15 +82,15 @@ static void areas_that_merge(void)
 	puts("areas that merge:");
 	map_at(third, 2 * PAGE, RW);
 	*third = *page = 'a';
-	mprotect(third, PAGE, PROT_READ | PROT_EXEC);
+	need(!mprotect(third, PAGE, PROT_READ | PROT_EXEC), "mprotect");
 	begin();
 	tell("at the beginning", page);
 	map_at(page + PAGE, PAGE, RW);
-	mprotect(page, PAGE, PROT_READ);
-	mprotect(page, PAGE, RW);
+	need(!mprotect(page, PAGE, PROT_READ), "mprotect");
+	need(!mprotect(page, PAGE, RW), "mprotect");
 	*page = 'b';
 	tell("written to, in an area that is marked", page);
-	mprotect(third, PAGE, RW);
+	need(!mprotect(third, PAGE, RW), "mprotect");
 	tell("the area has merged with the third one", page);
 }
 
@@ -77,17 +103,18 @@ static void tables_that_move(void)
 	puts("tables that move:");
 	map_at(from, TABLE, RW);
 	map_at(to, TABLE, RW);
-	madvise(from, 3 * TABLE, MADV_NOHUGEPAGE);
+	need(!madvise(from, 3 * TABLE, MADV_NOHUGEPAGE), "madvise");
 	memset(from, 'a', TABLE);
 	memset(to, 'b', TABLE);
 	begin();
 	tell("at the beginning", to);
-	mremap(from, TABLE, TABLE, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	need(mremap(from, TABLE, TABLE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to, "mremap");
 	tell("another area was moved there", to);
 }
 
 int main(void)
 {
+	need_soft_dirty_bits();
 	areas_that_merge();
 	tables_that_move();
 	return 0;

@@ -201,10 +201,10 @@ int kckpt_session_cgroups(struct kckpt_session *session, char *paths, size_t *si
 int kckpt_session_instantiate(struct kckpt_session *session, struct kckpt_instantiate *request, size_t size);
 
 /*
- * kckpt_session_commit() - the last checks, and then the tasks run. With KCKPT_COMMIT_SNAPSHOT and request->kept set to
- * KCKPT_KEPT, the next image can build on the one that was loaded.
+ * kckpt_session_commit() - the last checks, and then the tasks run. With KCKPT_COMMIT_SNAPSHOT the next image can build
+ * on the one that was loaded, if kckpt_stats.kept says KCKPT_KEPT afterwards.
  */
-int kckpt_session_commit(struct kckpt_session *session, struct kckpt_commit *request, size_t size);
+int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commit *request, size_t size);
 
 /* ---- what belongs to the outside: the words of --inherit-fd and --external ---- */
 

@@ -225,9 +225,13 @@ enum kckpt_kept {
  * another takes its place, or FORGET, or the job ends, or its memory gets short, or the module is unloaded.
  * Until RETAIN the snapshot before is still there: nothing is lost when an image cannot be written. But a capture with
  * KEEP and without PARENT that finds no room drops it.
- * COMMIT with SNAPSHOT does the same for what was restored: the next image can build on the one that was loaded.
  * CAPTURE fails (PARENT_NOT_KEPT) when there is no snapshot of `parent`: an image without parent can then be had.
  * RETAIN fails (NO_SNAPSHOT) where memory was not kept.
+ *
+ * COMMIT with SNAPSHOT keeps one of what was restored, as RETAIN does: the next image can build on the one that was
+ * loaded. Where that cannot be, the restore is none the worse for it; kckpt_stats.kept tells. The page tables are copied
+ * before the first task runs, but with its timers running. Nobody else may have written to the tasks' memory since
+ * INSTANTIATE: what is kept is taken for what the image has.
  *
  * LOAD and write() take whole images only (else IMAGE_PARENT): who restores an increment puts it together with its
  * parents first. docs/image-format.md tells how; the tool does, see kckpt-flatten(8).
@@ -286,12 +290,9 @@ struct kckpt_cgroups {
 struct kckpt_commit {
 	__u32 flags;		/* KCKPT_COMMIT_* */
 	__u32 timeout_ms;	/* give up when the tasks get no further for that long; 0: 10000 */
-	/* out */
-	__u32 kept;		/* with SNAPSHOT: enum kckpt_kept; what is not KEPT does no harm to the restore */
-	__u32 reserved;
 };
 #define KCKPT_COMMIT_FROZEN	(1u << 0)	/* leave the cgroup frozen; the operator thaws it */
-#define KCKPT_COMMIT_SNAPSHOT	(1u << 1)	/* the module has a snapshot of it, as after RETAIN of its image */
+#define KCKPT_COMMIT_SNAPSHOT	(1u << 1)	/* keep a snapshot of what was restored; see "Increments" */
 
 /* KCKPT_IOC_REPORT, any state. The list is at most KCKPT_MAX_REPORT long; what came later is only counted. */
 struct kckpt_report {
@@ -318,6 +319,8 @@ struct kckpt_stats {
 	__u64 transfer_ns;	/* within read, write, splice, SAVE and LOAD */
 	__u64 parent_pages;	/* left out since the parent image has them */
 	__u64 cow_pages;	/* copied while memory was kept, or fewer: page faults of the job */
+	__u32 kept;		/* enum kckpt_kept, of CAPTURE or COMMIT */
+	__u32 reserved;
 };
 
 #define KCKPT_IOC_INFO		_IOWR(0xCB, 0, struct kckpt_info)
@@ -328,7 +331,7 @@ struct kckpt_stats {
 						 * their parent */
 #define KCKPT_IOC_RELEASE_FROZEN _IO(0xCB, 5)	/* from now on the freeze belongs to the operator */
 #define KCKPT_IOC_INSTANTIATE	_IOWR(0xCB, 6, struct kckpt_instantiate)
-#define KCKPT_IOC_COMMIT	_IOWR(0xCB, 7, struct kckpt_commit)
+#define KCKPT_IOC_COMMIT	_IOW(0xCB, 7, struct kckpt_commit)
 #define KCKPT_IOC_ABORT		_IO(0xCB, 8)	/* roll back now and wait for it; -> FAILED */
 #define KCKPT_IOC_REPORT	_IOWR(0xCB, 9, struct kckpt_report)
 #define KCKPT_IOC_STATS		_IOR(0xCB, 10, struct kckpt_stats)

@@ -8,8 +8,9 @@
  * load descriptors|areas N READY - one with N open files, or areas of memory.
  *
  * Makes the file READY when all of it is there. On SIGUSR1 each looks whether what it has is what it had; when all have,
- * READY is made anew. In it are, for the second line: for how long the thread did not run at most, in ns, and how many
- * pages it wrote to, since the last time; else two zeros. Ends with 1 if something is wrong.
+ * READY is made anew. In it are, for the second line: for how long the thread did not run at most, in ns, how many
+ * pages it wrote to, since the last time, and when it ran again, in ns of CLOCK_REALTIME; else three zeros. Ends with 1
+ * if something is wrong.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -76,11 +77,12 @@ static void wait_for_answers(int nr)
 	*answers = 0;
 }
 
-static void tell(const char *path, uint64_t ns, uint64_t writes)
+static void tell(const char *path, uint64_t ns, uint64_t writes, uint64_t again)
 {
 	int fd = open(path, O_CREAT | O_WRONLY, 0600);
 
-	if (fd < 0 || dprintf(fd, "%llu %llu\n", (unsigned long long)ns, (unsigned long long)writes) < 0 || close(fd))
+	if (fd < 0 || dprintf(fd, "%llu %llu %llu\n", (unsigned long long)ns, (unsigned long long)writes,
+			      (unsigned long long)again) < 0 || close(fd))
 		exit(1);
 }
 
@@ -90,7 +92,7 @@ static void tell(const char *path, uint64_t ns, uint64_t writes)
 #define PAGE 4096UL
 #define WORDS_PER_PAGE 512
 
-static volatile uint64_t longest;	/* ns */
+static volatile uint64_t longest, ran_again;	/* ns, and when that ended, of CLOCK_REALTIME */
 static volatile uint64_t writes;
 static bool is_busy;
 static volatile bool halt, pauses;	/* who writes is to, and does, while others look */
@@ -100,26 +102,28 @@ static struct {
 	size_t pages;
 } memory;
 
-static uint64_t clock_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
 static uint64_t look_at_the_clock(uint64_t last)
 {
-	uint64_t this = clock_ns();
+	uint64_t this = clock_ns(CLOCK_MONOTONIC);
 
-	if (this - last > longest)
+	if (this - last > longest) {
 		longest = this - last;
+		ran_again = clock_ns(CLOCK_REALTIME);
+	}
 	return this;
 }
 
 static void *only_look_at_the_clock(void *arg)
 {
-	uint64_t last = clock_ns();
+	uint64_t last = clock_ns(CLOCK_MONOTONIC);
 
 	for (;;)
 		last = look_at_the_clock(last);
@@ -129,7 +133,7 @@ static void *only_look_at_the_clock(void *arg)
 /* The first word of a page counts. */
 static void *write_at_random(void *arg)
 {
-	uint64_t last = clock_ns(), seed = 1;
+	uint64_t last = clock_ns(CLOCK_MONOTONIC), seed = 1;
 
 	for (;;) {
 		last = look_at_the_clock(last);
@@ -319,7 +323,7 @@ static int serve_alone(const struct kind *kind, int nr, const char *ready)
 		if (!memory_is_as_it_was() || !descriptors_are_as_they_were() || !areas_are_as_they_were())
 			return 1;
 		take_a_step();
-		tell(ready, longest, writes - before);
+		tell(ready, longest, writes - before, ran_again);
 		before = writes;
 		longest = 0;
 		halt = false;
@@ -378,7 +382,7 @@ int main(int argc, char **argv)
 		(threads ? make_thread : make_process)(i + 1, &members[i]);
 	do {
 		wait_for_answers(nr);
-		tell(argv[3], 0, 0);
+		tell(argv[3], 0, 0, 0);
 		if (sigwait(&set, &signo))
 			return 1;
 		for (i = 0; i < nr; i++)

@@ -124,9 +124,17 @@ int device_commit(int dev)
 	return device_commit_with(dev, &(struct kckpt_commit){});
 }
 
-int device_commit_with(int dev, struct kckpt_commit *request)
+int device_commit_with(int dev, const struct kckpt_commit *request)
 {
 	return result(ioctl(dev, KCKPT_IOC_COMMIT, request));
+}
+
+uint32_t device_kept(int dev)
+{
+	struct kckpt_stats stats = {};
+
+	ioctl(dev, KCKPT_IOC_STATS, &stats);
+	return stats.kept;
 }
 
 int device_restore(int dev, const struct image *image, const char *cgroup, uint32_t flags)

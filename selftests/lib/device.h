@@ -31,7 +31,8 @@ int device_dump(const char *cgroup, struct image *image, unsigned long end);
 int device_write(int dev, const struct image *image, size_t *at);
 int device_instantiate(int dev, const char *cgroup, uint32_t flags);
 int device_commit(int dev);
-int device_commit_with(int dev, struct kckpt_commit *request);
+int device_commit_with(int dev, const struct kckpt_commit *request);
+uint32_t device_kept(int dev);		/* what COMMIT or CAPTURE has kept, enum kckpt_kept */
 /* The whole restore in the open session @dev; with DRY_RUN, @cgroup is not used. */
 int device_restore(int dev, const struct image *image, const char *cgroup, uint32_t flags);
 

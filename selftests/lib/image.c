@@ -86,17 +86,18 @@ struct image image_copy(const struct image *image)
 	return copy;
 }
 
-/* What only looks like the digests of all that is before it stays as it is. */
-static void seal_chunks(const struct image *image, const struct kckpt_record *head, size_t end)
+/* What only looks like the digests of all that is before it stays as it is: false. */
+static bool seal_chunks(const struct image *image, const struct kckpt_record *head, size_t end)
 {
 	const struct kckpt_digests_rec *rec = (const void *)(head + 1);
 	uint64_t *digests = (void *)(rec + 1), nr = (end + KCKPT_CHUNK_SIZE - 1) / KCKPT_CHUNK_SIZE;
 	size_t at;
 
 	if (head->size != sizeof(*rec) + nr * sizeof(*digests) || rec->nr_chunks != nr)
-		return;
+		return false;
 	for (at = 0; at < end; at += KCKPT_CHUNK_SIZE)
 		*digests++ = XXH64(image->data + at, end - at < KCKPT_CHUNK_SIZE ? end - at : KCKPT_CHUNK_SIZE, 0);
+	return true;
 }
 
 static void seal_trailer(struct kckpt_record *head, uint64_t root)
@@ -107,10 +108,11 @@ static void seal_trailer(struct kckpt_record *head, uint64_t root)
 	rec->self = XXH64(head, (uint8_t *)&rec->self - (uint8_t *)head, 0);
 }
 
-void image_seal(const struct image *image)
+bool image_try_seal(const struct image *image)
 {
 	XXH64_state_t *root = XXH64_createState();
 	struct image_walk walk;
+	bool ok = true;
 
 	XXH64_reset(root, 0);
 	image_walk_begin(&walk, image);
@@ -119,12 +121,18 @@ void image_seal(const struct image *image)
 		if (walk.head->family == KCKPT_F_stream && walk.head->kind == KCKPT_K_end)
 			((struct kckpt_end_rec *)(walk.head + 1))->digest = XXH64_digest(root);
 		if (walk.head->family == KCKPT_F_stream && walk.head->kind == KCKPT_K_digests)
-			seal_chunks(image, walk.head, walk.at);
+			ok &= seal_chunks(image, walk.head, walk.at);
 		if (walk.head->family == KCKPT_F_stream && walk.head->kind == KCKPT_K_trailer)
 			seal_trailer(walk.head, XXH64_digest(root));
 		XXH64_update(root, image->data + walk.at, walk.data - walk.at);
 	}
 	XXH64_freeState(root);
+	return ok;
+}
+
+void image_seal(const struct image *image)
+{
+	ASSERT_TRUE(image_try_seal(image));
 }
 
 /* ---- what must not be in them ---- */

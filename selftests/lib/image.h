@@ -32,8 +32,12 @@ static inline struct kckpt_record *image_head(void *payload)
 	return (struct kckpt_record *)payload - 1;
 }
 
-/* image_seal() - all digests again as the module would have written them. The sizes of records must fit. */
+/*
+ * image_seal() - all digests again as the module would have written them. The sizes of records must fit.
+ * image_try_seal() - false: some record only looks like that of the digests, and was left as it is.
+ */
 void image_seal(const struct image *image);
+bool image_try_seal(const struct image *image);
 
 /* image_copy() - to be changed, while the other one stays; never freed. */
 struct image image_copy(const struct image *image);

@@ -118,6 +118,7 @@ void AutoCommand::attach(CLI::App &app)
 		"--max-pause", job_.max_pause_ms,
 		"give up an image when the job would stand still for longer, in ms; 0: no bound (default: 1000)");
 	add_max_cow_option(app, job_.max_cow);
+	app.add_flag("--direct", job_.direct, "write to the disk past the page cache, which is then left to others");
 	app.callback([this] {
 		every_ = parse_time(every_text_);
 		if (every_.count() == 0)

@@ -78,6 +78,7 @@ void DumpCommand::attach(CLI::App &app)
 		       "give up when the job would stand still for longer, in ms; 0: no bound (default: 1000 with "
 		       "--leave-running, else no bound)");
 	add_max_cow_option(app, job_.max_cow);
+	app.add_flag("--direct", job_.direct, "write to the disk past the page cache, which is then left to others");
 	app.add_option("--stall-timeout", job_.stall_ms, "give up when nothing was written for that long, in ms");
 	app.callback([this] {
 		if (job_.output == "-" && isatty(STDOUT_FILENO))

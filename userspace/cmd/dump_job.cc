@@ -70,6 +70,15 @@ Result<> DumpJob::check_output() const
 	return {};
 }
 
+Result<AtomicFile> DumpJob::create_output() const
+{
+	Result<AtomicFile> file = AtomicFile::create(output);
+	if (file && direct)
+		if (Result<> set = file->set_direct(); !set)
+			return pass(set);
+	return file;
+}
+
 Result<DumpJob::Outcome> DumpJob::run(const Cgroup &cgroup)
 {
 	Result<Device> device = Device::open();
@@ -81,7 +90,7 @@ Result<DumpJob::Outcome> DumpJob::run(const Cgroup &cgroup)
 		return pass(base);
 	if (Result<> good = check_output(); !good)
 		return pass(good);
-	Result<AtomicFile> file = AtomicFile::create(output);
+	Result<AtomicFile> file = create_output();
 	if (!file)
 		return pass(file);
 
@@ -93,7 +102,7 @@ Result<DumpJob::Outcome> DumpJob::run(const Cgroup &cgroup)
 	device = Device::open();
 	if (!device)
 		return pass(device);
-	file = AtomicFile::create(output);
+	file = create_output();
 	if (!file)
 		return pass(file);
 	Result<Outcome> second = attempt(cgroup, *device, *file, capture_request(*base, Memory::not_kept));

@@ -25,6 +25,7 @@ public:
 	std::string parent; /* build on this image; empty: a whole one */
 	Then then = Then::kill;
 	bool keep_snapshot = false; /* for the next increment */
+	bool direct = false;        /* write past the page cache */
 	uint32_t capture_flags = 0, freeze_timeout_ms = 10000, stall_ms = 60000;
 	std::optional<uint32_t> max_pause_ms;
 	uint64_t max_cow = 0; /* bytes; 0: no bound */
@@ -51,6 +52,7 @@ private:
 				const struct kckpt_capture &request) const;
 	Result<std::optional<struct kckpt_header>> open_parent() const;
 	Result<> check_output() const;
+	Result<AtomicFile> create_output() const;
 	Result<> copy(Device &device, AtomicFile &file, uint64_t estimate) const;
 	Result<> let_run(Device &device, const Outcome &outcome, bool early) const;
 	Result<> end_job(Device &device) const;

@@ -34,7 +34,6 @@ private:
 	struct Outcome {
 		pid_t root_pid;
 		uint32_t nr_tasks;
-		bool has_snapshot;
 		struct kckpt_stats stats;
 	};
 
@@ -139,11 +138,9 @@ Result<RestoreCommand::Outcome> RestoreCommand::restore(Cgroup *cgroup, const Op
 	Result<SignalForwarder> signals = SignalForwarder::begin();
 	if (!signals)
 		return pass(signals);
-	Result<uint32_t> kept = device->commit((leave_frozen_ ? KCKPT_COMMIT_FROZEN : 0) |
-					       (keep_snapshot_ ? KCKPT_COMMIT_SNAPSHOT : 0));
-	if (!kept)
-		return pass(kept);
-	outcome.has_snapshot = *kept == KCKPT_KEPT;
+	const uint32_t flags = (leave_frozen_ ? KCKPT_COMMIT_FROZEN : 0) | (keep_snapshot_ ? KCKPT_COMMIT_SNAPSHOT : 0);
+	if (Result<> committed = device->commit(flags); !committed)
+		return pass(committed);
 	pidfile->keep();
 	signals_ = std::move(*signals);
 	if (Result<struct kckpt_stats> stats = device->stats(); stats)
@@ -227,8 +224,9 @@ void RestoreCommand::tell(const Outcome &outcome, const std::string &cgroup, con
 	if (options.json) {
 		nlohmann::ordered_json json = {{"image", file_}, {"dry_run", dry_run_}, {"tasks", outcome.nr_tasks}};
 		if (!dry_run_)
-			json.update(
-				{{"pid", outcome.root_pid}, {"cgroup", cgroup}, {"snapshot", outcome.has_snapshot}});
+			json.update({{"pid", outcome.root_pid},
+				     {"cgroup", cgroup},
+				     {"snapshot", outcome.stats.kept == KCKPT_KEPT}});
 		json["stats"] = stats_json(outcome.stats);
 		print_json(json, out);
 		fflush(out);
@@ -238,7 +236,7 @@ void RestoreCommand::tell(const Outcome &outcome, const std::string &cgroup, con
 		say(out, "{} can be restored\n", file_);
 	if (detach_ && !dry_run_ && !options.quiet)
 		say(out, "restored as pid {} in {}\n", outcome.root_pid, cgroup);
-	if (keep_snapshot_ && !outcome.has_snapshot && !dry_run_ && !options.quiet)
+	if (keep_snapshot_ && outcome.stats.kept != KCKPT_KEPT && !dry_run_ && !options.quiet)
 		say(stderr,
 		    "kckpt: no snapshot is kept, so the next image must be a whole one: no room to keep what the "
 		    "job writes to\n");

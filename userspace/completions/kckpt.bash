@@ -69,10 +69,10 @@ _kckpt() {
 	'') options="$commands --version" ;;
 	dump)
 		options="$job --output --leave-running --leave-frozen --keep-snapshot --parent --inherit-fd --external"
-		options+=' --files --max-pause --max-cow --stall-timeout' ;;
+		options+=' --files --max-pause --max-cow --direct --stall-timeout' ;;
 	auto)
 		options="$job --directory --every --keep --whole-every --name --count --on-signal --inherit-fd --external"
-		options+=' --files --max-pause --max-cow' ;;
+		options+=' --files --max-pause --max-cow --direct' ;;
 	flatten) options='--output --parent' ;;
 	forget) options='--pid --all' ;;
 	verify) options='--parent' ;;

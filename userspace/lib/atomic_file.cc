@@ -71,6 +71,14 @@ Result<AtomicFile> AtomicFile::open_special(const std::string &path)
 	return AtomicFile(std::move(fd), path == "-" ? "standard output" : path);
 }
 
+Result<> AtomicFile::set_direct()
+{
+	const int flags = fcntl(fd(), F_GETFL);
+	if (flags < 0 || fcntl(fd(), F_SETFL, flags | O_DIRECT) < 0)
+		return failure(KCKPT_E_FILE_CREATE, errno, path_ + ": direct I/O");
+	return {};
+}
+
 Error AtomicFile::write_error(int err) const
 {
 	if (err == ENOSPC || err == EDQUOT)

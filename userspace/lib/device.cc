@@ -207,13 +207,11 @@ Result<struct kckpt_instantiate> Device::instantiate(struct kckpt_instantiate re
 	return request;
 }
 
-Result<uint32_t> Device::commit(uint32_t flags)
+Result<> Device::commit(uint32_t flags)
 {
 	struct kckpt_commit request = {};
 	request.flags = flags;
-	if (Result<> ended = done(kckpt_session_commit(session_.get(), &request, sizeof(request)), "COMMIT"); !ended)
-		return pass(ended);
-	return request.kept;
+	return done(kckpt_session_commit(session_.get(), &request, sizeof(request)), "COMMIT");
 }
 
 Result<> Device::abort()

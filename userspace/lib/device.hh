@@ -55,7 +55,7 @@ public:
 	/* What must be made below the job's cgroup: relative paths, parents first. */
 	Result<std::vector<std::string>> cgroups();
 	Result<struct kckpt_instantiate> instantiate(struct kckpt_instantiate request);
-	Result<uint32_t> commit(uint32_t flags); /* enum kckpt_kept */
+	Result<> commit(uint32_t flags);
 	Result<> abort();
 
 	Result<struct kckpt_stats> stats();

@@ -346,7 +346,7 @@ EXPORT int kckpt_session_instantiate(struct kckpt_session *session, struct kckpt
 	return session_request(session, KCKPT_IOC_INSTANTIATE, instantiate, size);
 }
 
-EXPORT int kckpt_session_commit(struct kckpt_session *session, struct kckpt_commit *commit, size_t size)
+EXPORT int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commit *commit, size_t size)
 {
-	return session_request(session, KCKPT_IOC_COMMIT, commit, size);
+	return session_request(session, KCKPT_IOC_COMMIT, (void *)(uintptr_t)commit, size);
 }

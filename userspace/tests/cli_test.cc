@@ -87,7 +87,10 @@ TEST(Cli, CompletionsKnowAllOptions)
 		const Ran offered = run(std::string("bash -c 'source " KCKPT_COMPLETIONS "; COMP_WORDS=(kckpt ") +
 					command + " --); COMP_CWORD=2; _kckpt; echo \" ${COMPREPLY[@]} \"'");
 		EXPECT_EQ(offered.status, 0) << offered.out;
-		std::istringstream help(kckpt(std::string(command) + " --help").out);
+		EXPECT_TRUE(has(offered, " --help ")) << command;
+		const Ran told = kckpt(std::string(command) + " --help");
+		EXPECT_TRUE(told.status == 0 && has(told, "--help")) << command;
+		std::istringstream help(told.out);
 		for (std::string word; help >> word;) {
 			if (word.ends_with(','))
 				word.pop_back();
