@@ -229,7 +229,7 @@ enum kckpt_kept {
  * RETAIN fails (NO_SNAPSHOT) where memory was not kept.
  *
  * COMMIT with SNAPSHOT keeps one of what was restored, as RETAIN does: the next image can build on the one that was
- * loaded. Where that cannot be, the restore is none the worse for it; kckpt_stats.kept tells. The page tables are copied
+ * loaded. Where that cannot be, the restore is none the worse for it; kckpt_stats.kept tells. Page tables are copied
  * before the first task runs, but with its timers running. Nobody else may have written to the tasks' memory since
  * INSTANTIATE: what is kept is taken for what the image has.
  *
