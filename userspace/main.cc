@@ -3,9 +3,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <span>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -21,7 +24,8 @@ namespace
 using namespace kckpt;
 
 struct Entry {
-	const char *name, *title;
+	std::string_view name;
+	const char *title;
 	std::unique_ptr<Command> (*make)();
 };
 
@@ -51,6 +55,14 @@ void open_standard_fds()
 		if (fcntl(fd, F_GETFD) < 0)
 			open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 	}
+}
+
+/* No option before the command takes a value. */
+std::string_view first_word(std::span<char *const> arguments)
+{
+	const auto word =
+		std::ranges::find_if(arguments, [](std::string_view argument) { return !argument.starts_with('-'); });
+	return word == arguments.end() ? std::string_view() : *word;
 }
 
 void set_up_signals(const std::string &doing)
@@ -97,9 +109,14 @@ int main(int argc, char **argv)
 	app.add_flag("--quiet", options.quiet, "errors only");
 	app.add_flag("--stats", options.stats, "sizes and times at the end");
 
+	/* The one that is meant: to know all options of all of them takes as long as a small restore. */
+	const std::string_view named = first_word(std::span(argv, static_cast<size_t>(argc)).subspan(argc > 0));
+	const bool is_known = std::ranges::count(entries, named, &Entry::name) > 0;
 	std::vector<std::pair<CLI::App *, std::unique_ptr<Command>>> commands;
 	for (const Entry &entry : entries) {
-		CLI::App *sub = app.add_subcommand(entry.name, entry.title)->fallthrough();
+		if (is_known && named != entry.name)
+			continue;
+		CLI::App *sub = app.add_subcommand(std::string(entry.name), entry.title)->fallthrough();
 		commands.emplace_back(sub, entry.make());
 		commands.back().second->attach(*sub);
 	}
