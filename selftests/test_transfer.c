@@ -299,6 +299,9 @@ TEST(transfer_by_direct_io_of_the_tool)
 	if (!EXPECT_EQ(0, result.status))
 		test_say("%s", result.text);
 	EXPECT_TRUE(job_is_well(&job));
+	/* Of what is not a file of its own others may have the flags. */
+	result = TOOL("--json", "dump", job.cgroup, "--direct", "-o", "/dev/null");
+	EXPECT_TRUE(result.status == 1 && tool_said(&result, "FILE_CREATE") && job_is_well(&job));
 	unlink(path);
 }
 

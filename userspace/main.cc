@@ -109,7 +109,7 @@ int main(int argc, char **argv)
 	app.add_flag("--quiet", options.quiet, "errors only");
 	app.add_flag("--stats", options.stats, "sizes and times at the end");
 
-	/* The one that is meant: to know all options of all of them takes as long as a small restore. */
+	/* The one that is meant: the options of all of them would take a good part of a small job's time. */
 	const std::string_view named = first_word(std::span(argv, static_cast<size_t>(argc)).subspan(argc > 0));
 	const bool is_known = std::ranges::count(entries, named, &Entry::name) > 0;
 	std::vector<std::pair<CLI::App *, std::unique_ptr<Command>>> commands;

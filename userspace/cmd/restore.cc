@@ -63,10 +63,12 @@ void RestoreCommand::attach(CLI::App &app)
 		       "restore into this cgroup, which must be empty and is made when it is missing (default: "
 		       "kckpt-restore-PID below that of the caller)");
 	app.add_option("--pidfile", pidfile_, "write the process id of the job's root there");
-	app.add_flag("--dry-run", dry_run_, "check the image, this kernel and the files; create nothing");
+	auto *dry_run =
+		app.add_flag("--dry-run", dry_run_, "check the image, this kernel and the files; create nothing");
 	app.add_flag("--leave-frozen", leave_frozen_, "leave the job frozen, until `kckpt thaw`");
 	app.add_flag("--keep-snapshot", keep_snapshot_,
-		     "keep in memory what the image has, so that the next one can be an increment of it");
+		     "keep in memory what the image has, so that the next one can be an increment of it")
+		->excludes(dry_run);
 	outside_.attach_to_restore(app);
 	app.add_option("--files", files_,
 		       "changed: take files that the job writes in any size and age; strict: also "

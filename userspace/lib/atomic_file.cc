@@ -73,6 +73,9 @@ Result<AtomicFile> AtomicFile::open_special(const std::string &path)
 
 Result<> AtomicFile::set_direct()
 {
+	/* Others may have the same open file, and to a pipe the flag means something else. */
+	if (!is_atomic())
+		return failure(KCKPT_E_FILE_CREATE, EINVAL, path_ + ": direct I/O");
 	const int flags = fcntl(fd(), F_GETFL);
 	if (flags < 0 || fcntl(fd(), F_SETFL, flags | O_DIRECT) < 0)
 		return failure(KCKPT_E_FILE_CREATE, errno, path_ + ": direct I/O");

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -47,42 +48,55 @@ template <class Visit> void for_each_image(const std::string &directory, Visit v
 	}
 }
 
-/* Where images are, by UUID: those that were named, and whole directories, each of which is read once. */
+/* Where images are, by UUID: those that were named, and whole directories, all of which are read once. */
 class ImageIndex
 {
 public:
-	explicit ImageIndex(const std::vector<std::string> &named) : named_(named) {}
+	static Result<ImageIndex> read(const std::vector<std::string> &named);
 
 	/* Empty: there is none of that UUID, among those named or in @directory. */
-	Result<std::string> find(std::span<const char, 16> uuid, const std::string &directory);
+	std::string find(std::span<const char, 16> uuid, const std::string &directory);
 
 private:
-	using Uuid = std::array<char, 16>;
+	using Paths = std::map<std::array<char, 16>, std::string>;
+	static void add(Paths &paths, const std::string &path, const struct kckpt_header &header);
 
-	const std::vector<std::string> &named_;
-	std::map<std::string, std::map<Uuid, std::string>> directories_;
+	Paths named_;
+	std::map<std::string, Paths> directories_;
 };
 
-Result<std::string> ImageIndex::find(std::span<const char, 16> uuid, const std::string &directory)
+/* Of two of the same UUID, a flattened one is as good, and needs no others. */
+void ImageIndex::add(Paths &paths, const std::string &path, const struct kckpt_header &header)
 {
-	for (const std::string &path : named_) {
+	const auto [at, is_new] = paths.try_emplace(std::to_array(header.uuid), path);
+	if (!is_new && !has_parent(header))
+		at->second = path;
+}
+
+Result<ImageIndex> ImageIndex::read(const std::vector<std::string> &named)
+{
+	ImageIndex index;
+	for (const std::string &path : named) {
 		Result<struct kckpt_header> header = read_header(path);
 		if (!header)
 			return pass(header);
-		if (same(header->uuid, uuid))
-			return path;
+		add(index.named_, path, *header);
 	}
-	Uuid key;
+	return index;
+}
+
+std::string ImageIndex::find(std::span<const char, 16> uuid, const std::string &directory)
+{
+	std::array<char, 16> key;
 	std::ranges::copy(uuid, key.begin());
+	if (const auto found = named_.find(key); found != named_.end())
+		return found->second;
 	const auto [at, is_new] = directories_.try_emplace(directory);
 	if (is_new)
-		for_each_image(directory, [&](const std::string &path, const struct kckpt_header &header) {
-			Uuid its;
-			std::ranges::copy(header.uuid, its.begin());
-			/* Of two, a flattened one is as good, and needs no others. */
-			if (!at->second.emplace(its, path).second && !has_parent(header))
-				at->second[its] = path;
-		});
+		for_each_image(directory,
+			       [&paths = at->second](const std::string &path, const struct kckpt_header &header) {
+				       add(paths, path, header);
+			       });
 	const auto found = at->second.find(key);
 	return found == at->second.end() ? "" : found->second;
 }
@@ -128,7 +142,7 @@ Result<Chain> Chain::open(const std::string &path, const std::vector<std::string
 			  const ImageFile::Moved &moved)
 {
 	Chain chain;
-	ImageIndex index(parents);
+	std::optional<ImageIndex> index; /* when it is needed */
 	std::string next = path;
 	for (;;) {
 		Result<ImageFile> opened = ImageFile::open(next, moved);
@@ -152,15 +166,19 @@ Result<Chain> Chain::open(const std::string &path, const std::vector<std::string
 				return failure(KCKPT_E_IMAGE_RECORD, 0,
 					       fmt::format("{} and {} build on each other", file.path(), last.path()));
 		const std::string directory = real_directory_of(last.path());
-		allow_many_files();
-		Result<std::string> found = index.find(last.header().parent, directory);
-		if (!found)
-			return pass(found);
-		if (found->empty())
+		if (!index) {
+			allow_many_files();
+			Result<ImageIndex> read = ImageIndex::read(parents);
+			if (!read)
+				return pass(read);
+			index = std::move(*read);
+		}
+		const std::string found = index->find(last.header().parent, directory);
+		if (found.empty())
 			return failure(KCKPT_E_PARENT_MISSING, 0,
 				       fmt::format("image {}, which {} builds on, is not in {}",
 						   uuid_text(last.header().parent), last.path(), directory));
-		next = *found;
+		next = found;
 	}
 }
 
