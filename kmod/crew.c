@@ -20,24 +20,29 @@
 
 void kckpt_crew_init(struct kckpt_crew *crew)
 {
+	unsigned int i;
+
 	spin_lock_init(&crew->lock);
 	init_waitqueue_head(&crew->arrivals);
-	init_waitqueue_head(&crew->stages);
+	for (i = 0; i < ARRAY_SIZE(crew->stages); i++)
+		init_waitqueue_head(&crew->stages[i]);
 	init_waitqueue_head(&crew->makings);
 }
 
 static bool crew_set_stage(struct kckpt_crew *crew, enum kckpt_stage stage)
 {
+	unsigned int i;
 	bool alive;
 
 	spin_lock(&crew->lock);
 	alive = crew->stage != KCKPT_STAGE_DEAD;
 	if (alive) {
 		crew->stage = stage;
-		crew->arrived = 0;
+		crew->arrived = stage == KCKPT_STAGE_BUILD ? crew->idle : 0;
 	}
 	spin_unlock(&crew->lock);
-	wake_up_all(&crew->stages);
+	for (i = 0; i <= stage && i < ARRAY_SIZE(crew->stages); i++)
+		wake_up_all(&crew->stages[i]);
 	wake_up_all(&crew->makings);
 	wake_up_all(&crew->arrivals);
 	return alive;
@@ -76,7 +81,7 @@ unlock:
 
 /* ---- in the context of a restored thread ---- */
 
-/* A thread has done its part of the current stage: wait for @next. */
+/* A thread has done its part of the current stage, and has none in those before @next: wait for that. */
 static int crew_arrive(struct kckpt_crew *crew, enum kckpt_stage next)
 {
 	bool last;
@@ -84,10 +89,13 @@ static int crew_arrive(struct kckpt_crew *crew, enum kckpt_stage next)
 
 	spin_lock(&crew->lock);
 	last = ++crew->arrived == crew->expected;
+	if (next == KCKPT_STAGE_FINISH && crew->stage == KCKPT_STAGE_BEGIN)
+		crew->idle++;
 	spin_unlock(&crew->lock);
 	if (last)
 		wake_up_all(&crew->arrivals);
-	err = kckpt_should_fail() ? -EINTR : wait_event_killable(crew->stages, READ_ONCE(crew->stage) >= next);
+	err = kckpt_should_fail() ? -EINTR :
+	      wait_event_killable(crew->stages[next], READ_ONCE(crew->stage) >= next);
 	return err ?: kckpt_crew_is_dead(crew) ? -EINTR : 0;
 }
 
@@ -165,14 +173,23 @@ static void thread_go(struct callback_head *work)
 	thread_free(thread);
 }
 
+/* Most of many threads have nothing to do here, and are not woken up for it. */
+static int thread_run_build(struct kckpt_thread *thread)
+{
+	struct kckpt_session *session = thread->session;
+
+	if (!kckpt_thread_builds(&session->ctx, thread))
+		return 0;
+	return crew_arrive(&session->crew, KCKPT_STAGE_BUILD) ?: kckpt_thread_build(&session->ctx, thread);
+}
+
 /* From birth to the last barrier. */
 static int thread_run(struct kckpt_thread *thread)
 {
 	struct kckpt_session *session = thread->session;
 
 	return kckpt_thread_begin(&session->ctx, thread) ?:
-	       crew_arrive(&session->crew, KCKPT_STAGE_BUILD) ?:
-	       kckpt_thread_build(&session->ctx, thread) ?:
+	       thread_run_build(thread) ?:
 	       crew_arrive(&session->crew, KCKPT_STAGE_FINISH) ?:
 	       kckpt_thread_finish(&session->ctx, thread) ?:
 	       crew_arrive(&session->crew, KCKPT_STAGE_GO);
@@ -217,7 +234,8 @@ static int crew_clone_failed(struct kckpt_session *session, struct kckpt_object 
 			  task->where.pid);
 }
 
-int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *leader, struct kckpt_object *task)
+int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *leader, struct kckpt_object *task,
+			    u32 nr_others)
 {
 	struct kckpt_thread *thread = thread_alloc(session, task);
 	pid_t want = task->where.pid;
@@ -233,6 +251,8 @@ int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *
 
 	if (!thread)
 		return kckpt_fail(&session->ctx, task, KCKPT_E_NO_MEMORY, 0, "thread");
+	thread->others = task->next;
+	thread->nr_others = nr_others;
 	pid = kckpt_should_fail() ? -EAGAIN : kcall(kernel_clone)(&args);
 	if (pid >= 0)
 		return 0;

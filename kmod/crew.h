@@ -28,12 +28,13 @@ struct kckpt_crew {
 	spinlock_t lock;		/* stage and counts, and who is there: kckpt_object.made of processes */
 	/* Apart, since of thousands of threads most wait for a stage while others come to its end or make something. */
 	wait_queue_head_t arrivals;	/* the caller: for all to be at the end of the stage, or for `awaited` */
-	wait_queue_head_t stages;	/* threads: for the next stage */
+	wait_queue_head_t stages[KCKPT_STAGE_DEAD];	/* threads: each for the stage that is its next one */
 	wait_queue_head_t makings;	/* threads: for what another one makes */
 	const struct kckpt_object *awaited;
 	enum kckpt_stage stage;
 	bool started;			/* the objects are complete, and made of processes is ours */
 	u32 expected, arrived;		/* threads; arrived at the end of the current stage */
+	u32 idle;			/* arrived there before it began, since they have no part in BUILD */
 	u32 live;			/* threads that are still in our text */
 	pid_t root_pid;			/* of the first root, in the namespace of who called instantiate */
 };
@@ -42,6 +43,8 @@ struct kckpt_crew {
 struct kckpt_thread {
 	struct kckpt_session *session;
 	struct kckpt_object *task;	/* its task object */
+	struct kckpt_object *others;	/* threads of its process that it creates: this one and those after it */
+	u32 nr_others;
 	struct callback_head work;	/* puts the registers in place, last of all */
 	struct pt_regs regs;
 };
@@ -54,8 +57,12 @@ void kckpt_crew_init(struct kckpt_crew *crew);
  */
 int kckpt_crew_start(struct kckpt_session *session, u64 *create_ns);
 
-/* kckpt_crew_clone_thread() - in the context of a restored leader: create another thread of its process. */
-int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *leader, struct kckpt_object *task);
+/*
+ * kckpt_crew_clone_thread() - in the context of a restored thread, which shares what its @leader has: create another
+ * one of its process, who creates the next @nr_others.
+ */
+int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *leader, struct kckpt_object *task,
+			    u32 nr_others);
 
 /*
  * kckpt_crew_clone_process() - in the context of its creator, a restored thread or for a root the caller: create a

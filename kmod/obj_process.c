@@ -91,13 +91,38 @@ static u32 process_unknown_children(struct kckpt_ctx *ctx, struct task_struct *l
 	return nr;
 }
 
-/* One that is just ending has left its cgroup, and so is in the way of no freeze: soon it is a zombie, or gone. */
-static void process_await_end(struct task_struct *child)
+static bool process_is_ending(struct task_struct *leader)
+{
+	return READ_ONCE(leader->flags) & PF_EXITING && !READ_ONCE(leader->exit_state);
+}
+
+/* One that is about to go. A tracer may let it stay as a zombie, or it is the leader, who waits for the others. */
+static bool process_has_ending_thread(struct task_struct *leader)
+{
+	struct task_struct *task;
+	bool has = false;
+
+	rcu_read_lock();
+	for_each_thread(leader, task)
+		has |= task != leader && READ_ONCE(task->flags) & PF_EXITING &&
+		       READ_ONCE(task->exit_state) != EXIT_ZOMBIE;
+	rcu_read_unlock();
+	return has;
+}
+
+/* What ends is mostly gone after a moment. */
+static void process_await(struct task_struct *leader, bool (*ends)(struct task_struct *leader))
 {
 	u32 i;
 
-	for (i = 0; i < 200 && READ_ONCE(child->flags) & PF_EXITING && !READ_ONCE(child->exit_state); i++)
+	for (i = 0; i < 200 && ends(leader); i++)
 		usleep_range(500, 1000);
+}
+
+/* One that is just ending has left its cgroup, and so is in the way of no freeze: soon it is a zombie, or gone. */
+static void process_await_end(struct task_struct *child)
+{
+	process_await(child, process_is_ending);
 	/* Its parent is told of it under the lock that was taken to end it. */
 	read_lock(kdata(tasklist_lock));
 	read_unlock(kdata(tasklist_lock));
@@ -143,35 +168,13 @@ static int process_collect_children(struct kckpt_ctx *ctx, struct kckpt_object *
 	return err;
 }
 
-/* One that is about to go. A tracer may let it stay as a zombie, or it is the leader, who waits for the others. */
-static bool process_has_ending_thread(struct task_struct *leader)
-{
-	struct task_struct *task;
-	bool has = false;
-
-	rcu_read_lock();
-	for_each_thread(leader, task)
-		has |= task != leader && READ_ONCE(task->flags) & PF_EXITING &&
-		       READ_ONCE(task->exit_state) != EXIT_ZOMBIE;
-	rcu_read_unlock();
-	return has;
-}
-
-/* It has left its cgroup, which was frozen without it. */
-static void process_await_threads(struct task_struct *leader)
-{
-	u32 i;
-
-	for (i = 0; i < 200 && process_has_ending_thread(leader); i++)
-		usleep_range(500, 1000);
-}
-
 static int process_collect(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct task_struct *leader = process_leader(obj);
 	struct kckpt_object *timers;
 
-	process_await_threads(leader);
+	/* They have left the cgroup, which was frozen without them. */
+	process_await(leader, process_has_ending_thread);
 	timers = leader->exit_state ? NULL : kckpt_intern_timers(ctx, leader, obj);
 	if (IS_ERR(timers))
 		return PTR_ERR(timers);
@@ -453,6 +456,23 @@ static bool plan_ends_agree(struct kckpt_ctx *ctx, struct kckpt_object *process,
 	return rec->process_flags & KCKPT_PROCESS_ENDED ? !living : living;
 }
 
+/* So that the others are all behind it. */
+static bool plan_leader_first(struct kckpt_object *process, const struct kckpt_process_rec *rec)
+{
+	struct kckpt_object **at, *leader;
+
+	for (at = &process->first; *at; at = &(*at)->next) {
+		leader = *at;
+		if (leader->id != rec->leader)
+			continue;
+		*at = leader->next;
+		leader->next = process->first;
+		process->first = leader;
+		return leader->where.pid == rec->pid;
+	}
+	return false;
+}
+
 /* Each process gets its threads. */
 static int plan_threads(struct kckpt_ctx *ctx)
 {
@@ -473,16 +493,14 @@ static int plan_threads(struct kckpt_ctx *ctx)
 			return err;
 	}
 	kckpt_for_each_object(&ctx->objs, process) {
-		bool led = false;
-
 		if (process->family != KCKPT_F_process)
 			continue;
 		err = kckpt_process_rec(ctx, process, &rec);
 		if (err)
 			return err;
-		for (nr = 0, task = process->first; task; task = task->next, nr++)
-			led |= task->id == rec.leader && task->where.pid == rec.pid;
-		if (!led || nr != rec.nr_threads || !plan_ends_agree(ctx, process, &rec))
+		for (nr = 0, task = process->first; task; task = task->next)
+			nr++;
+		if (nr != rec.nr_threads || !plan_leader_first(process, &rec) || !plan_ends_agree(ctx, process, &rec))
 			return kckpt_bad_image(ctx, process, "threads of the process");
 	}
 	return 0;
@@ -678,14 +696,28 @@ static int process_lead_session(struct kckpt_ctx *ctx, struct kckpt_object *obj,
 	return err < 0 ? kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "session %u", group.id) : 0;
 }
 
-static int process_clone_threads(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_thread *leader)
+/* One that shares all that others are born with from its leader may create others in the same way. */
+static bool thread_is_like_leader(struct kckpt_ctx *ctx, struct kckpt_object *leader, struct kckpt_object *task)
 {
-	struct kckpt_object *task;
+	return kckpt_task_clone_flags(ctx, leader, task) == (CLONE_FILES | CLONE_FS);
+}
+
+/*
+ * The threads that this one is to create, of which each takes half of what is left with it, so that all CPUs take part.
+ * The first one of all has something else to do, see thread_makes_memory().
+ */
+static int thread_clone_others(struct kckpt_ctx *ctx, struct kckpt_thread *thread, struct kckpt_object *process)
+{
+	struct kckpt_object *leader = process->first, *task, *next;
+	u32 nr, share, i;
 	int err = 0;
 
-	for (task = obj->first; task && !err; task = task->next)
-		if (task != leader->task)
-			err = kckpt_crew_clone_thread(leader->session, leader->task, task);
+	for (task = thread->others, nr = thread->nr_others; nr && !err; task = next, nr -= 1 + share) {
+		share = task != leader->next && thread_is_like_leader(ctx, leader, task) ? (nr - 1) / 2 : 0;
+		err = kckpt_crew_clone_thread(thread->session, leader, task, share);
+		for (i = 0, next = task->next; i < share; i++)
+			next = next->next;
+	}
 	return err;
 }
 
@@ -700,45 +732,64 @@ static int thread_clone_children(struct kckpt_thread *thread)
 	return err;
 }
 
-static int process_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
+static int process_begin(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_process_rec *rec)
 {
-	struct kckpt_object *obj = kckpt_process_of(ctx, thread->task);
-	struct kckpt_process_rec rec;
-	int err;
+	int err = process_disown(ctx, obj);
 
-	if (!obj)
-		return -EBADMSG;
-	err = kckpt_process_rec(ctx, obj, &rec) ?: process_disown(ctx, obj);
 	if (err)
 		return err;
-	current->signal->oom_score_adj = rec.oom_score_adj;
-	current->signal->oom_score_adj_min = min_t(short, current->signal->oom_score_adj_min, rec.oom_score_adj);
-	current->signal->is_child_subreaper = rec.process_flags & KCKPT_PROCESS_SUBREAPER;
-	return process_lead_session(ctx, obj, &rec) ?: process_clone_threads(ctx, obj, thread);
-}
-
-/* A table of its own was copied from the leader's, where somebody may just have had something open. */
-static int thread_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
-{
-	return current->files == current->group_leader->files ? 0 : kckpt_files_disown(ctx, thread->task);
+	current->signal->oom_score_adj = rec->oom_score_adj;
+	current->signal->oom_score_adj_min = min_t(short, current->signal->oom_score_adj_min, rec->oom_score_adj);
+	current->signal->is_child_subreaper = rec->process_flags & KCKPT_PROCESS_SUBREAPER;
+	return process_lead_session(ctx, obj, rec);
 }
 
 /* Memory that nobody else has, and so nobody will be born into any more, is made while the tree still grows. */
-static int thread_begin_memory(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
+static int leader_begin(struct kckpt_ctx *ctx, struct kckpt_object *process, struct kckpt_thread *thread)
 {
-	struct kckpt_object *process = kckpt_process_of(ctx, thread->task);
 	struct kckpt_process_rec rec;
+	int err = kckpt_process_rec(ctx, process, &rec) ?: process_begin(ctx, process, &rec);
 
-	if (atomic_read(&current->mm->mm_users) > 1)
-		return 0;
-	return process ? kckpt_process_rec(ctx, process, &rec) ?: kckpt_make_own(ctx, process, rec.mm) : -EBADMSG;
+	thread->others = process->first->next;
+	thread->nr_others = rec.nr_threads - 1;
+	err = err ?: thread_clone_others(ctx, thread, process) ?: thread_clone_children(thread);
+	if (!err && atomic_read(&current->mm->mm_users) == 1)
+		err = kckpt_make_own(ctx, process, rec.mm);
+	return err;
+}
+
+/* The first one created does so while its leader creates others, unless processes are to be born with nothing. */
+static bool thread_makes_memory(const struct kckpt_object *process, const struct kckpt_object *task)
+{
+	const struct kckpt_object *each = process->first;
+
+	if (each->next != task)
+		return false;
+	while (each && !each->first)
+		each = each->next;
+	return !each;
+}
+
+static int thread_begin(struct kckpt_ctx *ctx, struct kckpt_object *process, struct kckpt_thread *thread)
+{
+	struct kckpt_process_rec rec;
+	int err = kckpt_process_rec(ctx, process, &rec);
+
+	/* A table of its own was copied from the leader's, where somebody may just have had something open. */
+	if (!err && current->files != current->group_leader->files)
+		err = kckpt_files_disown(ctx, thread->task);
+	if (!err && thread_makes_memory(process, thread->task))
+		err = kckpt_make_own(ctx, process, rec.mm);
+	return err ?: thread_clone_others(ctx, thread, process) ?: thread_clone_children(thread);
 }
 
 int kckpt_thread_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
-	int err = thread_group_leader(current) ? process_begin(ctx, thread) : thread_begin(ctx, thread);
+	struct kckpt_object *process = kckpt_process_of(ctx, thread->task);
 
-	return err ?: thread_clone_children(thread) ?: thread_begin_memory(ctx, thread);
+	if (!process)
+		return -EBADMSG;
+	return thread_group_leader(current) ? leader_begin(ctx, process, thread) : thread_begin(ctx, process, thread);
 }
 
 int kckpt_process_link(struct kckpt_ctx *ctx)
@@ -786,6 +837,11 @@ static int process_build(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 	if (rec.timers && mm && mm->creator != obj)
 		err = kckpt_crew_wait_made(ctx->crew, mm);
 	return err ?: process_timers(ctx, &rec, kckpt_timers_create);
+}
+
+bool kckpt_thread_builds(struct kckpt_ctx *ctx, const struct kckpt_thread *thread)
+{
+	return thread_group_leader(current) || kckpt_task_builds(ctx, thread->task);
 }
 
 int kckpt_thread_build(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
@@ -906,7 +962,9 @@ void kckpt_process_set_exit_signal(struct kckpt_ctx *ctx, struct kckpt_object *o
 	parent = plan_parent(ctx, &rec);
 	read_lock(kdata(tasklist_lock));
 	/* Others, whom it was left to, and the restorer have not chosen another signal, which might end them. */
-	task->exit_signal = parent && same_thread_group(task->real_parent, parent->made) ? rec.exit_signal : SIGCHLD;
+	if (pid_alive(task))	/* else its parent may be gone, too */
+		task->exit_signal = parent && same_thread_group(task->real_parent, parent->made) ? rec.exit_signal :
+												   SIGCHLD;
 	read_unlock(kdata(tasklist_lock));
 	if (rec.process_flags & KCKPT_PROCESS_PARENT_EXECED)
 		task->parent_exec_id--;	/* all were created with the same one */

@@ -41,7 +41,8 @@ int kckpt_thread_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread);
 /* kckpt_process_link() - in the caller, all tasks exist: sessions and groups. */
 int kckpt_process_link(struct kckpt_ctx *ctx);
 
-/* kckpt_thread_build() - in every thread: all that does not need the pages. */
+/* kckpt_thread_build() - in every thread: all that does not need the pages; kckpt_thread_builds() - is there any? */
+bool kckpt_thread_builds(struct kckpt_ctx *ctx, const struct kckpt_thread *thread);
 int kckpt_thread_build(struct kckpt_ctx *ctx, struct kckpt_thread *thread);
 
 /* kckpt_thread_finish() - in every thread, when the pages are in; the leader does the process' part, too. */

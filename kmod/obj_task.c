@@ -508,6 +508,20 @@ struct pid *kckpt_task_pid(struct kckpt_ctx *ctx, u64 id)
 	return pid;
 }
 
+static bool task_makes(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u64 id)
+{
+	const struct kckpt_object *it = kckpt_objtab_get(&ctx->objs, id);
+
+	return it && it->creator == obj;
+}
+
+bool kckpt_task_builds(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct kckpt_task_rec rec;
+
+	return task_rec(ctx, obj, &rec) || task_makes(ctx, obj, rec.fs) || task_makes(ctx, obj, rec.files);
+}
+
 int kckpt_task_build(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_task_rec rec;

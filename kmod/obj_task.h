@@ -21,7 +21,11 @@ int kckpt_task_plan(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 /* kckpt_task_pid() - restore: its pid, with a reference; NULL: it is gone. */
 struct pid *kckpt_task_pid(struct kckpt_ctx *ctx, u64 id);
 
-/* kckpt_task_build() - in the restored thread: the descriptor table and directory, if they are its to make. */
+/*
+ * kckpt_task_build() - in the restored thread: the descriptor table and directory, if they are its to make;
+ * kckpt_task_builds() - are they?
+ */
+bool kckpt_task_builds(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 int kckpt_task_build(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 
 /* kckpt_task_check_pid() - restore: reports if somebody has that number. */

@@ -754,6 +754,68 @@ TEST(tree_thread_with_its_own_table_and_folder)
 	EXPECT_EQ(0, roundtrip(thread_apart));
 }
 
+/*
+ * Many threads, each with a table of its own or not, with a child or not: a restore lets them create each other, and
+ * the memory, side by side.
+ */
+#define MIXED 24
+
+static struct mixed {
+	pthread_t thread;
+	int nr;
+	pid_t child;
+	bool good;
+} mixed[MIXED];
+static pthread_barrier_t mixed_ready, mixed_go;
+
+static void *mixed_thread(void *arg)
+{
+	struct mixed *its = arg;
+	bool apart = its->nr % 3 == 0;
+	int status, fd = 200 + its->nr;
+
+	its->good = !apart || !unshare(CLONE_FILES | CLONE_FS);
+	its->good &= dup2(0, fd) == fd && (!apart || !chdir("/tmp"));
+	its->child = its->nr % 4 ? 0 : fork();
+	if (!its->child && !(its->nr % 4))
+		for (;;)
+			pause();
+	pthread_barrier_wait(&mixed_ready);
+	pthread_barrier_wait(&mixed_go);	/* asleep here during the trip */
+	its->good &= fcntl(fd, F_GETFD) >= 0 && in_tmp() == apart;
+	if (its->child > 0)
+		its->good &= !kill(its->child, SIGKILL) && waitpid(its->child, &status, __WNOTHREAD) == its->child;
+	return its;
+}
+
+static int mixed_threads(void)
+{
+	int i;
+
+	JOB_SETUP(!chdir("/") && !pthread_barrier_init(&mixed_ready, NULL, MIXED + 1) &&
+		  !pthread_barrier_init(&mixed_go, NULL, MIXED + 1));
+	for (i = 0; i < MIXED; i++) {
+		mixed[i].nr = i;
+		JOB_SETUP(!pthread_create(&mixed[i].thread, NULL, mixed_thread, &mixed[i]));
+	}
+	pthread_barrier_wait(&mixed_ready);
+	job_roundtrip();
+	pthread_barrier_wait(&mixed_go);
+	for (i = 0; i < MIXED; i++) {
+		JOB_CHECK(!pthread_join(mixed[i].thread, NULL) && mixed[i].good);
+		JOB_CHECK((fcntl(200 + i, F_GETFD) >= 0) == !!(i % 3));
+	}
+	return 0;
+}
+
+TEST(tree_threads_of_many_kinds)
+{
+	int i;
+
+	for (i = 0; i < 5; i++)
+		EXPECT_EQ(0, roundtrip(mixed_threads));
+}
+
 /* An open file in two tasks is one: with one offset. */
 static int one_offset(void)
 {
