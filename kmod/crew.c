@@ -36,12 +36,10 @@ static bool crew_set_stage(struct kckpt_crew *crew, enum kckpt_stage stage)
 
 	spin_lock(&crew->lock);
 	alive = crew->stage != KCKPT_STAGE_DEAD;
-	if (alive) {
+	if (alive)
 		crew->stage = stage;
-		crew->arrived = stage == KCKPT_STAGE_BUILD ? crew->idle : 0;
-	}
 	spin_unlock(&crew->lock);
-	for (i = 0; i <= stage && i < ARRAY_SIZE(crew->stages); i++)
+	for (i = 0; i < ARRAY_SIZE(crew->stages) && i <= stage; i++)
 		wake_up_all(&crew->stages[i]);
 	wake_up_all(&crew->makings);
 	wake_up_all(&crew->arrivals);
@@ -81,16 +79,23 @@ unlock:
 
 /* ---- in the context of a restored thread ---- */
 
+/* All threads are at the end of the stage. Under the lock. */
+static bool crew_is_through(const struct kckpt_crew *crew)
+{
+	return crew->stage == KCKPT_STAGE_DEAD || crew->arrived[crew->stage] == crew->expected;
+}
+
 /* A thread has done its part of the current stage, and has none in those before @next: wait for that. */
 static int crew_arrive(struct kckpt_crew *crew, enum kckpt_stage next)
 {
+	enum kckpt_stage stage;
 	bool last;
 	int err;
 
 	spin_lock(&crew->lock);
-	last = ++crew->arrived == crew->expected;
-	if (next == KCKPT_STAGE_FINISH && crew->stage == KCKPT_STAGE_BEGIN)
-		crew->idle++;
+	for (stage = crew->stage; stage < next; stage++)
+		crew->arrived[stage]++;
+	last = crew_is_through(crew);
 	spin_unlock(&crew->lock);
 	if (last)
 		wake_up_all(&crew->arrivals);
@@ -230,18 +235,19 @@ static int crew_clone_error(int err)
 static int crew_clone_failed(struct kckpt_session *session, struct kckpt_object *task, int err)
 {
 	err = crew_clone_error(err);
+	/* One that is killed is not why. */
+	if (fatal_signal_pending(current))
+		return -EINTR;
 	return kckpt_fail(&session->ctx, task, err == -EEXIST ? KCKPT_E_PID_TAKEN : KCKPT_E_CREATE, err, "pid %d",
 			  task->where.pid);
 }
 
-int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *leader, struct kckpt_object *task,
-			    u32 nr_others)
+int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *task, u64 clone_flags, u32 nr_others)
 {
 	struct kckpt_thread *thread = thread_alloc(session, task);
 	pid_t want = task->where.pid;
 	struct kernel_clone_args args = {
-		.flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_UNTRACED |
-			 kckpt_task_clone_flags(&session->ctx, leader, task),
+		.flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_UNTRACED | clone_flags,
 		.fn = thread_main,
 		.fn_arg = thread,
 		.set_tid = &want,
@@ -355,7 +361,7 @@ static bool crew_arrived(struct kckpt_crew *crew, struct kckpt_object *obj)
 	bool there;
 
 	spin_lock(&crew->lock);
-	there = crew->stage == KCKPT_STAGE_DEAD || crew->arrived == crew->expected;
+	there = crew_is_through(crew);
 	spin_unlock(&crew->lock);
 	return there || (obj && kckpt_is_made(obj));
 }
@@ -473,10 +479,10 @@ int kckpt_crew_start(struct kckpt_session *session, u64 *create_ns)
 	spin_lock(&crew->lock);
 	crew->started = true;
 	spin_unlock(&crew->lock);
-	err = crew_create_roots(session) ?:
-	      crew_wait(session, NULL, 0) ?:
-	      crew_check_place(session) ?:
-	      kckpt_process_link(&session->ctx);
+	err = crew_create_roots(session);
+	if (err == -EINTR)
+		err = kckpt_crew_check(&session->ctx) ?: err;
+	err = err ?: crew_wait(session, NULL, 0) ?: crew_check_place(session) ?: kckpt_process_link(&session->ctx);
 	if (!err && !crew_set_stage(crew, KCKPT_STAGE_BUILD))
 		err = crew_why_dead(session);
 	*create_ns = ktime_to_ns(ktime_sub(ktime_get(), start));

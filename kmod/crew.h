@@ -33,8 +33,8 @@ struct kckpt_crew {
 	const struct kckpt_object *awaited;
 	enum kckpt_stage stage;
 	bool started;			/* the objects are complete, and made of processes is ours */
-	u32 expected, arrived;		/* threads; arrived at the end of the current stage */
-	u32 idle;			/* arrived there before it began, since they have no part in BUILD */
+	u32 expected;			/* threads */
+	u32 arrived[KCKPT_STAGE_DEAD];	/* of them at the end of each stage; who has no part in one, before it began */
 	u32 live;			/* threads that are still in our text */
 	pid_t root_pid;			/* of the first root, in the namespace of who called instantiate */
 };
@@ -43,7 +43,7 @@ struct kckpt_crew {
 struct kckpt_thread {
 	struct kckpt_session *session;
 	struct kckpt_object *task;	/* its task object */
-	struct kckpt_object *others;	/* threads of its process that it creates: this one and those after it */
+	struct kckpt_object *others;	/* the next threads of its process, to be created by it, and by whom it creates */
 	u32 nr_others;
 	struct callback_head work;	/* puts the registers in place, last of all */
 	struct pt_regs regs;
@@ -58,11 +58,10 @@ void kckpt_crew_init(struct kckpt_crew *crew);
 int kckpt_crew_start(struct kckpt_session *session, u64 *create_ns);
 
 /*
- * kckpt_crew_clone_thread() - in the context of a restored thread, which shares what its @leader has: create another
- * one of its process, who creates the next @nr_others.
+ * kckpt_crew_clone_thread() - in the context of a restored leader, or of a thread with the same descriptor table and
+ * directory: create another one of the process, with @clone_flags; the next @nr_others are its to see to.
  */
-int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *leader, struct kckpt_object *task,
-			    u32 nr_others);
+int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *task, u64 clone_flags, u32 nr_others);
 
 /*
  * kckpt_crew_clone_process() - in the context of its creator, a restored thread or for a root the caller: create a

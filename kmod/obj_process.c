@@ -696,27 +696,25 @@ static int process_lead_session(struct kckpt_ctx *ctx, struct kckpt_object *obj,
 	return err < 0 ? kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "session %u", group.id) : 0;
 }
 
-/* One that shares all that others are born with from its leader may create others in the same way. */
-static bool thread_is_like_leader(struct kckpt_ctx *ctx, struct kckpt_object *leader, struct kckpt_object *task)
-{
-	return kckpt_task_clone_flags(ctx, leader, task) == (CLONE_FILES | CLONE_FS);
-}
-
 /*
- * The threads that this one is to create, of which each takes half of what is left with it, so that all CPUs take part.
- * The first one of all has something else to do, see thread_makes_memory().
+ * The next @nr threads of the process, from @task on. Each that has the leader's table and directory, as all are born
+ * with, takes half of what is left with it, so that all CPUs take part; but for the first one of all, which has
+ * something else to do, see thread_makes_memory().
  */
-static int thread_clone_others(struct kckpt_ctx *ctx, struct kckpt_thread *thread, struct kckpt_object *process)
+static int thread_clone_others(struct kckpt_ctx *ctx, struct kckpt_thread *thread, struct kckpt_object *process,
+			       struct kckpt_object *task, u32 nr)
 {
-	struct kckpt_object *leader = process->first, *task, *next;
-	u32 nr, share, i;
+	struct kckpt_object *leader = process->first;
+	u32 share, i;
+	u64 flags;
 	int err = 0;
 
-	for (task = thread->others, nr = thread->nr_others; nr && !err; task = next, nr -= 1 + share) {
-		share = task != leader->next && thread_is_like_leader(ctx, leader, task) ? (nr - 1) / 2 : 0;
-		err = kckpt_crew_clone_thread(thread->session, leader, task, share);
-		for (i = 0, next = task->next; i < share; i++)
-			next = next->next;
+	for (; nr && !err; nr -= 1 + share) {
+		flags = kckpt_task_clone_flags(ctx, leader, task);
+		share = task != leader->next && flags == (CLONE_FILES | CLONE_FS) ? (nr - 1) / 2 : 0;
+		err = kckpt_crew_clone_thread(thread->session, task, flags, share);
+		for (i = 0; i <= share; i++)
+			task = task->next;
 	}
 	return err;
 }
@@ -744,21 +742,23 @@ static int process_begin(struct kckpt_ctx *ctx, struct kckpt_object *obj, const 
 	return process_lead_session(ctx, obj, rec);
 }
 
-/* Memory that nobody else has, and so nobody will be born into any more, is made while the tree still grows. */
 static int leader_begin(struct kckpt_ctx *ctx, struct kckpt_object *process, struct kckpt_thread *thread)
 {
 	struct kckpt_process_rec rec;
-	int err = kckpt_process_rec(ctx, process, &rec) ?: process_begin(ctx, process, &rec);
+	int err = kckpt_process_rec(ctx, process, &rec);
 
-	thread->others = process->first->next;
-	thread->nr_others = rec.nr_threads - 1;
-	err = err ?: thread_clone_others(ctx, thread, process) ?: thread_clone_children(thread);
-	if (!err && atomic_read(&current->mm->mm_users) == 1)
+	if (err)
+		return err;
+	err = process_begin(ctx, process, &rec) ?:
+	      thread_clone_others(ctx, thread, process, process->first->next, rec.nr_threads - 1) ?:
+	      thread_clone_children(thread);
+	/* Memory that nobody else has, and so nobody will be born into any more, is made while the tree still grows. */
+	if (!err && rec.nr_threads == 1 && atomic_read(&current->mm->mm_users) == 1)
 		err = kckpt_make_own(ctx, process, rec.mm);
 	return err;
 }
 
-/* The first one created does so while its leader creates others, unless processes are to be born with nothing. */
+/* The first one created does so while others are, unless processes are to be born, with nothing, from any of them. */
 static bool thread_makes_memory(const struct kckpt_object *process, const struct kckpt_object *task)
 {
 	const struct kckpt_object *each = process->first;
@@ -770,17 +770,24 @@ static bool thread_makes_memory(const struct kckpt_object *process, const struct
 	return !each;
 }
 
-static int thread_begin(struct kckpt_ctx *ctx, struct kckpt_object *process, struct kckpt_thread *thread)
+static int thread_make_memory(struct kckpt_ctx *ctx, struct kckpt_object *process)
 {
 	struct kckpt_process_rec rec;
-	int err = kckpt_process_rec(ctx, process, &rec);
+
+	return kckpt_process_rec(ctx, process, &rec) ?: kckpt_make_own(ctx, process, rec.mm);
+}
+
+static int thread_begin(struct kckpt_ctx *ctx, struct kckpt_object *process, struct kckpt_thread *thread)
+{
+	int err = 0;
 
 	/* A table of its own was copied from the leader's, where somebody may just have had something open. */
-	if (!err && current->files != current->group_leader->files)
+	if (current->files != current->group_leader->files)
 		err = kckpt_files_disown(ctx, thread->task);
 	if (!err && thread_makes_memory(process, thread->task))
-		err = kckpt_make_own(ctx, process, rec.mm);
-	return err ?: thread_clone_others(ctx, thread, process) ?: thread_clone_children(thread);
+		err = thread_make_memory(ctx, process);
+	return err ?: thread_clone_others(ctx, thread, process, thread->others, thread->nr_others) ?:
+	       thread_clone_children(thread);
 }
 
 int kckpt_thread_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread)

@@ -519,6 +519,7 @@ bool kckpt_task_builds(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_task_rec rec;
 
+	/* One that cannot be read is reported there. */
 	return task_rec(ctx, obj, &rec) || task_makes(ctx, obj, rec.fs) || task_makes(ctx, obj, rec.files);
 }
 

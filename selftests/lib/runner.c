@@ -146,8 +146,9 @@ static bool have_threads(void)
 	pthread_t thread;
 	intptr_t how;
 
-	for (how = 0; how < 3; how++)
-		if (pthread_create(&thread, NULL, wait_for_ever, (void *)how))
+	/* So many that a restore lets them create each other. */
+	for (how = 0; how < 9; how++)
+		if (pthread_create(&thread, NULL, wait_for_ever, (void *)(how % 3)))
 			return false;
 	return true;
 }
