@@ -16,6 +16,8 @@ namespace kckpt
 namespace
 {
 
+constexpr const char *standard_output = "standard output";
+
 /* The end of a chain of symbolic links: renaming must not replace the link. */
 std::string resolved(const std::string &path)
 {
@@ -68,16 +70,19 @@ Result<AtomicFile> AtomicFile::open_special(const std::string &path)
 	Fd fd(path == "-" ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3) : open(path.c_str(), O_WRONLY | O_CLOEXEC));
 	if (!fd)
 		return failure(create_error(errno, path));
-	return AtomicFile(std::move(fd), path == "-" ? "standard output" : path);
+	return AtomicFile(std::move(fd), path == "-" ? standard_output : path);
 }
 
 Result<> AtomicFile::set_direct()
 {
-	/* Others may have the same open file, and to a pipe the flag means something else. */
-	if (!is_atomic())
-		return failure(KCKPT_E_FILE_CREATE, EINVAL, path_ + ": direct I/O");
+	struct stat st;
 	const int flags = fcntl(fd(), F_GETFL);
-	if (flags < 0 || fcntl(fd(), F_SETFL, flags | O_DIRECT) < 0)
+	if (flags < 0 || fstat(fd(), &st) < 0)
+		return failure(KCKPT_E_FILE_CREATE, errno, path_ + ": direct I/O");
+	/* Others may have the same open file as we at standard output, and to a pipe the flag means something else. */
+	if (!is_atomic() && (!S_ISBLK(st.st_mode) || path_ == standard_output))
+		return failure(KCKPT_E_FILE_CREATE, EINVAL, path_ + ": direct I/O");
+	if (fcntl(fd(), F_SETFL, flags | O_DIRECT) < 0)
 		return failure(KCKPT_E_FILE_CREATE, errno, path_ + ": direct I/O");
 	return {};
 }

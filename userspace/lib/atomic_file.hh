@@ -24,7 +24,7 @@ class AtomicFile
 public:
 	static Result<AtomicFile> create(const std::string &path, mode_t mode = 0600);
 
-	Result<> set_direct(); /* past the page cache from now on; only what is not in place */
+	Result<> set_direct(); /* past the page cache from now on; files and disks only */
 	Result<> write(std::span<const std::byte> bytes);
 	Result<> commit();
 

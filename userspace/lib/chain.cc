@@ -48,7 +48,7 @@ template <class Visit> void for_each_image(const std::string &directory, Visit v
 	}
 }
 
-/* Where images are, by UUID: those that were named, and whole directories, all of which are read once. */
+/* Where images are, by UUID: those that were named, and whole directories; the header of each is read once. */
 class ImageIndex
 {
 public:

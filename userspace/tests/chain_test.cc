@@ -286,6 +286,7 @@ TEST_F(ChainTest, ParentsAreFoundOrNamed)
 	EXPECT_EQ(code_of(open({})), uint32_t(KCKPT_E_PARENT_MISSING));
 	EXPECT_EQ(code_of(open({path("other/a")})), 0u);
 	EXPECT_EQ(code_of(open({path("other/b")})), uint32_t(KCKPT_E_IMAGE_OPEN));
+	EXPECT_EQ(code_of(open({path("other/a"), path("other/b")})), uint32_t(KCKPT_E_IMAGE_OPEN));
 	/* Another image of that UUID. */
 	ImageBuilder other;
 	other.header().uuid[0] = 1;
