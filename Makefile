@@ -145,7 +145,7 @@ demo: module-$(KERNEL) userspace ## dump, kill and restore three programs, besid
 	@selftests/vm/vm --kernel $(KERNEL) --module $(MODULE) --env KCKPT=$(TOOL) -- \
 		$(CURDIR)/selftests/demo/demo $(PROGRAMS)
 
-# With another CRIU: make bench CRIU=/path/of/criu. TIERS='small memory:256': not all.
+# With another CRIU: make bench CRIU=/path/of/criu. TIERS='small memory:256': not all. memory:4096 wants BENCH_MEM=17G.
 BENCH_MEM ?= 6G
 BENCH_TIMEOUT ?= 3000
 BENCH_JSON ?= bench-$(KERNEL).json
@@ -154,8 +154,8 @@ BENCH_OPTIONS ?=
 bench: module-$(KERNEL) userspace $(BENCH_PROGRAMS) ## measure dump and restore of jobs of many sizes, beside CRIU
 	@selftests/vm/need-packages --optional $(DEMO_PACKAGES)
 	@mkdir -p $(RESULTS)
-	@selftests/vm/vm --kernel $(KERNEL) --mem $(BENCH_MEM) --timeout $(BENCH_TIMEOUT) --module $(MODULE) --env KCKPT=$(TOOL) \
-		$(if $(CRIU),--env CRIU=$(CRIU)) --share $(CURDIR)/$(RESULTS) -- $(CURDIR)/selftests/bench/bench \
+	@selftests/vm/vm --kernel $(KERNEL) --mem $(BENCH_MEM) --disk 2G --timeout $(BENCH_TIMEOUT) --module $(MODULE) \
+		--env KCKPT=$(TOOL) $(if $(CRIU),--env CRIU=$(CRIU)) --share $(CURDIR)/$(RESULTS) -- $(CURDIR)/selftests/bench/bench \
 		--load $(CURDIR)/build/selftests/load --limits $(CURDIR)/build/selftests/limits --json /share/$(BENCH_JSON) \
 		$(BENCH_OPTIONS) $(TIERS)
 
@@ -163,7 +163,7 @@ bench: module-$(KERNEL) userspace $(BENCH_PROGRAMS) ## measure dump and restore 
 figures: ## a few small cases of "make bench", without CRIU: that it works rather than how fast anything is
 	@$(MAKE) --no-print-directory bench BENCH_MEM=2G BENCH_TIMEOUT=600 BENCH_JSON=figures.json \
 		BENCH_OPTIONS='--alone --repeat 2' \
-		TIERS='processes:10 threads:10 memory:16 huge:16 busy:16 steps:16 descriptors:500 areas:500'
+		TIERS='processes:10 threads:10 memory:16 huge:16 busy:16 steps:16 descriptors:500 areas:500 files:16'
 
 .PHONY: performance
 performance: ## what "make bench" has measured last, in docs/performance.md

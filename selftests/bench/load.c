@@ -9,8 +9,8 @@
  *
  * Makes the file READY when all of it is there. On SIGUSR1 each looks whether what it has is what it had; when all have,
  * READY is made anew. In it are, for the second line: for how long the thread did not run at most, in ns, how many
- * pages it wrote to, since the last time, and when it ran again, in ns of CLOCK_REALTIME; else three zeros. Ends with 1
- * if something is wrong.
+ * pages it wrote to, since the last time, and when it ran again, in ns of CLOCK_REALTIME; else three zeros. The first
+ * time how long it took until all was there follows, in ns, then 0. Ends with 1 if something is wrong.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -77,13 +77,25 @@ static void wait_for_answers(int nr)
 	*answers = 0;
 }
 
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static uint64_t began;
+
 static void tell(const char *path, uint64_t ns, uint64_t writes, uint64_t again)
 {
+	uint64_t took = began ? clock_ns(CLOCK_MONOTONIC) - began : 0;
 	int fd = open(path, O_CREAT | O_WRONLY, 0600);
 
-	if (fd < 0 || dprintf(fd, "%llu %llu %llu\n", (unsigned long long)ns, (unsigned long long)writes,
-			      (unsigned long long)again) < 0 || close(fd))
+	if (fd < 0 || dprintf(fd, "%llu %llu %llu %llu\n", (unsigned long long)ns, (unsigned long long)writes,
+			      (unsigned long long)again, (unsigned long long)took) < 0 || close(fd))
 		exit(1);
+	began = 0;
 }
 
 /* ---- memory ---- */
@@ -101,14 +113,6 @@ static struct {
 	uint64_t *at;
 	size_t pages;
 } memory;
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
 
 static uint64_t look_at_the_clock(uint64_t last)
 {
@@ -367,6 +371,7 @@ int main(int argc, char **argv)
 	union member *members = calloc(nr + 1, sizeof(*members));
 	sigset_t set;
 
+	began = clock_ns(CLOCK_MONOTONIC);
 	if (nr > 0 && find_kind(argv[1]))
 		return serve_alone(find_kind(argv[1]), nr, argv[3]);
 	answers = mmap(NULL, sizeof(*answers), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -10,6 +10,8 @@ import subprocess
 import time
 
 AREA = ' ' * 4      # how "kckpt show" begins the lines of memory areas, of which there are many
+# under emulation a pause may be longer than what is allowed by default
+RUNNING = ['--leave-running', '--max-pause', '30000']
 PATIENCE = 600      # seconds until something that does not happen is a failure
 
 
@@ -91,8 +93,7 @@ class Kckpt:
 
     def dump(self, job, leave_running):
         """Returns the seconds for which the program stood still."""
-        # under emulation a pause may be longer than what is allowed by default
-        options = ['--leave-running', '--max-pause', '30000'] if leave_running else []
+        options = RUNNING if leave_running else []
         stats = json.loads(run(self.tool, 'dump', job.cgroup, '-o', self.image(job), '--json', *options))['stats']
         self.saved = stats['transfer_ns'] / 1e9
         return stats['pause_ns'] / 1e9
@@ -100,11 +101,15 @@ class Kckpt:
     def stream(self, job):
         """The image to somebody who only takes it; returns the seconds that this took."""
         with subprocess.Popen(['cat'], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as reader:
-            told = subprocess.run([self.tool, 'dump', job.cgroup, '-o', '-', '--json', '--leave-running',
-                                   '--max-pause', '30000'], stdin=subprocess.DEVNULL, stdout=reader.stdin,
-                                  stderr=subprocess.PIPE, text=True, check=True).stderr
+            told = subprocess.run([self.tool, 'dump', job.cgroup, '-o', '-', '--json', *RUNNING],
+                                  stdin=subprocess.DEVNULL, stdout=reader.stdin, stderr=subprocess.PIPE, text=True,
+                                  check=True).stderr
             reader.stdin.close()
         return json.loads(told)['stats']['transfer_ns'] / 1e9
+
+    def dump_to(self, job, path, *options):
+        """Into another file, and it runs on."""
+        run(self.tool, 'dump', job.cgroup, '-o', path, *RUNNING, *options)
 
     def size(self, job):
         return os.path.getsize(self.image(job))
@@ -118,7 +123,7 @@ class Kckpt:
         """The image @nr on top of the one before, 0: a whole one. Returns the bytes of it."""
         image = '%s/%d.kimg' % (job.folder, nr)
         options = ['--parent', '%s/%d.kimg' % (job.folder, nr - 1)] if nr else []
-        options += ['--leave-running', '--keep-snapshot', '--max-pause', '30000'] if leave_running else []
+        options += [*RUNNING, '--keep-snapshot'] if leave_running else []
         run(self.tool, 'dump', job.cgroup, '-o', image, *options)
         os.path.exists(self.image(job)) and os.unlink(self.image(job))
         os.symlink('%d.kimg' % nr, self.image(job))
