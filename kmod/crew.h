@@ -43,7 +43,7 @@ struct kckpt_crew {
 struct kckpt_thread {
 	struct kckpt_session *session;
 	struct kckpt_object *task;	/* its task object */
-	struct kckpt_object *others;	/* the next threads of its process, to be created by it, and by whom it creates */
+	struct kckpt_object *others;	/* the next threads of its process, which are its to see to */
 	u32 nr_others;
 	struct callback_head work;	/* puts the registers in place, last of all */
 	struct pt_regs regs;
