@@ -154,7 +154,7 @@ BENCH_OPTIONS ?=
 bench: module-$(KERNEL) userspace $(BENCH_PROGRAMS) ## measure dump and restore of jobs of many sizes, beside CRIU
 	@selftests/vm/need-packages --optional $(DEMO_PACKAGES)
 	@mkdir -p $(RESULTS)
-	@selftests/vm/vm --kernel $(KERNEL) --mem $(BENCH_MEM) --disk 2G --timeout $(BENCH_TIMEOUT) --module $(MODULE) \
+	@selftests/vm/vm --kernel $(KERNEL) --mem $(BENCH_MEM) --disk 8G --timeout $(BENCH_TIMEOUT) --module $(MODULE) \
 		--env KCKPT=$(TOOL) $(if $(CRIU),--env CRIU=$(CRIU)) --share $(CURDIR)/$(RESULTS) -- $(CURDIR)/selftests/bench/bench \
 		--load $(CURDIR)/build/selftests/load --limits $(CURDIR)/build/selftests/limits --json /share/$(BENCH_JSON) \
 		$(BENCH_OPTIONS) $(TIERS)
