@@ -93,6 +93,21 @@ class Summary(unittest.TestCase):
         self.add('forky', tap='1..2\nok 1 - a\n', status='125', version='7.3.1\n', untested=NEWER + '\n')
         self.assertEqual(self.sum('6.1', 'forky')[0], 0)
 
+    def test_last_words_of_a_kernel_that_dies(self):
+        self.add('forky', tap='1..2\nok 1 - a\n', status='125', version='7.2.12\n',
+                 console='[ 1.0] fine\n[ 2.0] BUG: kernel NULL pointer dereference\n' + '[ 2.1] more\n' * 100)
+        status, last, text = self.sum('6.1', 'forky')
+        self.assertEqual((status, last), (1, '3 passed, 1 failed'))
+        self.assertIn('forky: console: [ 2.0] BUG: kernel NULL pointer dereference\n', text)
+        self.assertNotIn('fine', text)
+        self.assertEqual(text.count('more'), 29)
+
+    def test_last_words_without_a_complaint(self):
+        self.add('forky', tap='1..2\nok 1 - a\n', status='124', version='7.2.12\n', console='x\n' * 100 + 'the end\n')
+        text = self.sum('6.1', 'forky')[2]
+        self.assertEqual(text.count('forky: console: x\n'), 29)
+        self.assertIn('forky: console: the end\n', text)
+
     def test_known_kernel_without_a_run(self):
         self.add('forky', version='7.2.12\n')
         status, last, _ = self.sum('6.1', 'forky')

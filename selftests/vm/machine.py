@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs QEMU and talks to init-root through four virtio-serial ports: out, err, log (the kernel's) and ctl."""
 import ctypes
+import functools
 import os
 import select
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import tempfile
 import time
 
+HERE = os.path.dirname(os.path.realpath(__file__))
 PORTS = ('out', 'err', 'log', 'ctl')    # in the order of the counts of "exit"
 GDB = 'tcp:localhost:1234'
 
@@ -65,6 +67,11 @@ def scratch_disk(size):
     return f
 
 
+@functools.lru_cache(None)
+def qemu():
+    return subprocess.check_output([os.path.join(HERE, 'get-qemu')], text=True).strip()
+
+
 def cpu_options(accel):
     """With ERMS, TCG copies memory byte by byte: ten times slower than without."""
     if accel == 'kvm':
@@ -76,7 +83,7 @@ def qemu_command(kernel, options, console):
     append = BOOT_OPTIONS + options.append
     if options.gdb:
         append.append('nokaslr')
-    command = ['qemu-system-x86_64', '-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none',
+    command = [qemu(), '-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none',
                *cpu_options(options.accel), '-smp', str(options.smp), '-m', options.mem,
                '-kernel', kernel.image, '-append', ' '.join(append),
                '-chardev', console, '-serial', 'chardev:console',

@@ -45,3 +45,10 @@ def reason(console):
 
 def tail(console, lines=60):
     return '\n'.join(console.splitlines()[-lines:]) + '\n'
+
+
+def last_words(console, lines=30):
+    """From the first complaint on, of which there may be much; without any, the end."""
+    said = console.splitlines()
+    first = next((number for number, line in enumerate(said) if COMPLAINT.search(line)), None)
+    return said[-lines:] if first is None else said[first:first + lines]
