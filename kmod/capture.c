@@ -196,6 +196,8 @@ int kckpt_capture_kill(struct kckpt_ctx *ctx, u32 timeout_ms)
 	if (!err)
 		capture_alive(ctx, true);
 	mutex_unlock(kdata(cgroup_mutex));
+	if (!err)
+		kckpt_objtab_let_go(&ctx->objs, KCKPT_HELD_TASKS);
 	for (i = 0; !err && capture_alive(ctx, false); i++) {
 		if (time_after(jiffies, end))
 			err = kckpt_fail(ctx, NULL, KCKPT_E_KILL_TIMEOUT, 0, "");

@@ -52,7 +52,7 @@ int kckpt_objtab_init(struct kckpt_objtab *tab)
 	tab->bytes = 0;
 	err = kckpt_should_fail() ? -ENOMEM : rhashtable_init(&tab->by_ptr, &objtab_params);
 	tab->ready = !err;
-	tab->let_go = false;
+	tab->held = KCKPT_HELD_ALL;
 	return err;
 }
 
@@ -87,25 +87,32 @@ void kckpt_objtab_release_made(struct kckpt_objtab *tab)
 	}
 }
 
-static void objtab_drop(struct kckpt_objtab *tab)
+static bool object_is_task(const struct kckpt_object *obj)
+{
+	return obj->family == KCKPT_F_task || obj->family == KCKPT_F_process;
+}
+
+/* Up to @held; what was dropped before has nothing more to drop. */
+static void objtab_drop(struct kckpt_objtab *tab, enum kckpt_objtab_held held)
 {
 	struct kckpt_object *obj;
 
 	/* First of all: it may just be growing, in a worker of its own that walks all objects. This waits for that. */
-	rhashtable_destroy(&tab->by_ptr);
+	if (tab->held == KCKPT_HELD_ALL)
+		rhashtable_destroy(&tab->by_ptr);
+	tab->held = held;
 	/* Last in, first out: what was met later may hang on what was met before. */
 	list_for_each_entry_reverse(obj, &tab->list, node) {
-		object_drop(obj);
+		if (held == KCKPT_HELD_NONE || !object_is_task(obj))
+			object_drop(obj);
 		cond_resched();
 	}
 }
 
-void kckpt_objtab_let_go(struct kckpt_objtab *tab)
+void kckpt_objtab_let_go(struct kckpt_objtab *tab, enum kckpt_objtab_held held)
 {
-	if (!tab->ready || tab->let_go || !tab->nr)
-		return;
-	tab->let_go = true;
-	objtab_drop(tab);
+	if (tab->ready && tab->held > held && tab->nr)
+		objtab_drop(tab, held);
 }
 
 void kckpt_objtab_free(struct kckpt_objtab *tab)
@@ -115,8 +122,8 @@ void kckpt_objtab_free(struct kckpt_objtab *tab)
 	if (!tab->ready)
 		return;
 	tab->ready = false;
-	if (!tab->let_go)
-		objtab_drop(tab);
+	if (tab->held > KCKPT_HELD_NONE)
+		objtab_drop(tab, KCKPT_HELD_NONE);
 	list_for_each_entry_safe(obj, next, &tab->list, node) {
 		kfree(obj);
 		cond_resched();

@@ -56,6 +56,9 @@ struct kckpt_object {
 	struct kckpt_object *first, *next;	/* what it creates, and the next of those with the same creator */
 };
 
+/* Of what objects references are held. */
+enum kckpt_objtab_held { KCKPT_HELD_NONE, KCKPT_HELD_TASKS, KCKPT_HELD_ALL };
+
 struct kckpt_objtab {
 	struct rhashtable by_ptr;
 	struct xarray by_id;
@@ -64,7 +67,7 @@ struct kckpt_objtab {
 	struct mutex make_lock;		/* restored tasks make shared objects one at a time; outside of everything */
 	size_t bytes;			/* restore: of the objects */
 	bool ready;
-	bool let_go;			/* dump: nothing is held any more */
+	enum kckpt_objtab_held held;
 };
 
 /* kckpt_is_made() - is it complete, and what was made of it to be seen? */
@@ -79,10 +82,12 @@ int kckpt_objtab_init(struct kckpt_objtab *tab);
 void kckpt_objtab_release_made(struct kckpt_objtab *tab);
 
 /*
- * Dump: drops what is held of the job, which runs on: an end of a pipe that we still held would keep others from seeing
- * its end. What was found out about the objects stays; none can be found or added any more.
+ * Dump: drops what is held of the job, down to @held. Of one that runs on, everything: an end of a pipe that we still
+ * held would keep others from seeing its end. Of one that dies, all but the tasks to wait for: each of them gives back
+ * what it is the last to hold, on its own CPU. What was found out about the objects stays; none can be found or added
+ * any more.
  */
-void kckpt_objtab_let_go(struct kckpt_objtab *tab);
+void kckpt_objtab_let_go(struct kckpt_objtab *tab, enum kckpt_objtab_held held);
 
 /* Drops every object with its references. No task may use the table any more. */
 void kckpt_objtab_free(struct kckpt_objtab *tab);

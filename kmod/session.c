@@ -209,7 +209,7 @@ static void session_release_job(struct kckpt_session *session)
 	if (session->load)
 		return;
 	drop_inherit(&session->ctx);
-	kckpt_objtab_let_go(&session->ctx.objs);
+	kckpt_objtab_let_go(&session->ctx.objs, KCKPT_HELD_NONE);
 }
 
 /* What is held goes now; what restored tasks still need goes with the last of them. */

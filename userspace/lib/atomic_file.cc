@@ -117,12 +117,14 @@ Result<> AtomicFile::commit()
 	if (temporary_.empty())
 		return {};
 
+	replaced_ = LateRelease(path_);
 	{
 		const SignalsHeld held;
 		if (rename(temporary_.c_str(), path_.c_str()) < 0)
 			return failure(create_error(errno, path_));
 		cleanup_.keep();
 	}
+	replaced_.start();
 	const Fd directory(open(directory_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	if (!directory || (fsync(directory.get()) < 0 && errno != EINVAL))
 		return failure(write_error(errno));

@@ -9,6 +9,7 @@
 
 #include "lib/cleanup.hh"
 #include "lib/fd.hh"
+#include "lib/late_release.hh"
 #include "lib/result.hh"
 
 namespace kckpt
@@ -17,7 +18,8 @@ namespace kckpt
 /*
  * Written under another name in the same directory; commit() syncs it, gives it its name and syncs the
  * directory. Until then a failure, a signal and the destructor all remove it. What is no regular file (a
- * device, a named pipe, "-" for standard output) is written as it is.
+ * device, a named pipe, "-" for standard output) is written as it is. A large file that bore the name before is given
+ * back while the caller goes on; the destructor waits for that.
  */
 class AtomicFile
 {
@@ -40,6 +42,7 @@ private:
 	std::string path_;
 	std::string temporary_; /* empty: written in place */
 	Cleanup cleanup_;
+	LateRelease replaced_;
 };
 
 /* Is that the name that a file has before it bears its own: ".NAME.Ab3x9Z"? */

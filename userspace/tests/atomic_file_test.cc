@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "lib/atomic_file.hh"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -46,6 +47,42 @@ protected:
 };
 
 } // namespace
+
+/* Somebody else who looks sees it without a name and, in the end, held by nobody but him. */
+TEST_F(AtomicFileTest, GivesBackLargeFileThatIsReplaced)
+{
+	std::ofstream(path("a.kimg")) << std::string(8 << 20, 'x');
+	const auto nr_open = [] {
+		return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator());
+	};
+	const Fd old(open(path("a.kimg").c_str(), O_RDONLY));
+	const auto before = nr_open();
+	{
+		Result<AtomicFile> file = AtomicFile::create(path("a.kimg"));
+		ASSERT_TRUE(file);
+		ASSERT_TRUE(file->write(bytes("new")));
+		ASSERT_TRUE(file->commit());
+		EXPECT_EQ(content(path("a.kimg")), "new");
+	}
+	EXPECT_EQ(nr_open(), before);
+	struct stat st;
+	ASSERT_EQ(fstat(old.get(), &st), 0);
+	EXPECT_EQ(st.st_nlink, 0u);
+	EXPECT_EQ(nr_entries(), 1u);
+}
+
+/* What could not be given its name leaves the old file alone, whatever its size. */
+TEST_F(AtomicFileTest, KeepsLargeFileIfItFails)
+{
+	std::ofstream(path("a.kimg")) << std::string(8 << 20, 'x');
+	{
+		Result<AtomicFile> file = AtomicFile::create(path("a.kimg"));
+		ASSERT_TRUE(file);
+		ASSERT_TRUE(file->write(bytes("new")));
+	}
+	EXPECT_EQ(fs::file_size(path("a.kimg")), 8u << 20);
+	EXPECT_EQ(nr_entries(), 1u);
+}
 
 TEST_F(AtomicFileTest, BearsItsNameOnlyWhenWhole)
 {
