@@ -19,6 +19,9 @@
 
 #define CAPTURE_MAX_TASKS 1000000
 
+/* How many times longer than for one that does not even begin to. */
+#define KILL_PATIENCE 10
+
 /* In kckpt_object.value of a task: had ended when it was captured. */
 #define ENDED U64_MAX
 
@@ -155,22 +158,44 @@ int kckpt_capture_verify(struct kckpt_ctx *ctx)
 	       kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, 0, "the cgroup has other tasks or sub-cgroups");
 }
 
-/* Those of our tasks that are still alive. */
-static u32 capture_alive(struct kckpt_ctx *ctx, bool kill)
+/* The next of our tasks, after @obj, that is still alive; NULL: none. */
+static struct kckpt_object *capture_next_alive(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
+	obj = obj ?: list_entry(&ctx->objs.list, struct kckpt_object, node);
+	list_for_each_entry_continue(obj, &ctx->objs.list, node)
+		if (obj->family == KCKPT_F_task && !READ_ONCE(((struct task_struct *)obj->ptr)->exit_state))
+			return obj;
+	return NULL;
+}
+
+static void capture_send_kill(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj = NULL;
+
+	while ((obj = capture_next_alive(ctx, obj)))
+		send_sig(SIGKILL, (struct task_struct *)obj->ptr, 1);
+}
+
+/*
+ * Who is ending gives back memory and files meanwhile, perhaps with as little CPU time as the job is allowed: that
+ * takes what it takes. Not for ever: it may hang in a file system.
+ */
+static int capture_wait_for_end(struct kckpt_ctx *ctx, u32 timeout_ms)
+{
+	unsigned long start = jiffies, left = msecs_to_jiffies(timeout_ms);
 	struct kckpt_object *obj;
 	struct task_struct *task;
-	u32 alive = 0;
+	unsigned int i;
 
-	kckpt_for_each_object(&ctx->objs, obj) {
+	for (i = 0; (obj = capture_next_alive(ctx, NULL)); i++) {
 		task = (struct task_struct *)obj->ptr;
-		if (obj->family != KCKPT_F_task || READ_ONCE(task->exit_state))
-			continue;
-		if (kill)
-			send_sig(SIGKILL, task, 1);
-		alive++;
+		if (time_after(jiffies, start + (task->flags & PF_EXITING ? KILL_PATIENCE * left : left)))
+			return kckpt_fail(ctx, obj, KCKPT_E_KILL_TIMEOUT, 0, "");
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		kckpt_nap(i);
 	}
-	return alive;
+	return 0;
 }
 
 /* Ended ones whose parent was in the job, too: somebody else inherits them, and has not waited for them yet. */
@@ -186,7 +211,7 @@ static bool capture_orphans(struct kckpt_ctx *ctx)
 
 int kckpt_capture_kill(struct kckpt_ctx *ctx, u32 timeout_ms)
 {
-	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
+	unsigned long end;
 	unsigned int i;
 	int err;
 
@@ -194,15 +219,11 @@ int kckpt_capture_kill(struct kckpt_ctx *ctx, u32 timeout_ms)
 	mutex_lock(kdata(cgroup_mutex));
 	err = kckpt_capture_verify(ctx);
 	if (!err)
-		capture_alive(ctx, true);
+		capture_send_kill(ctx);
 	mutex_unlock(kdata(cgroup_mutex));
-	if (!err)
+	if (!err) {
 		kckpt_objtab_let_go(&ctx->objs, KCKPT_HELD_TASKS);
-	for (i = 0; !err && capture_alive(ctx, false); i++) {
-		if (time_after(jiffies, end))
-			err = kckpt_fail(ctx, NULL, KCKPT_E_KILL_TIMEOUT, 0, "");
-		else
-			kckpt_nap(i);
+		err = capture_wait_for_end(ctx, timeout_ms);
 	}
 	/* Their ids are wanted again soon: give those who have to wait for orphans a moment. */
 	end = jiffies + HZ;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -111,6 +112,40 @@ TEST(session_dump_of_a_frozen_cgroup)
 	EXPECT_TRUE(cgroup_is_frozen(job.cgroup));
 	ASSERT_TRUE(write_file(format("%s/cgroup.freeze", job.cgroup), "0"));
 	EXPECT_TRUE(runner_runs(&job));
+}
+
+#define SLOW_MEMORY (16UL << 20)
+
+static int has_memory(void)
+{
+	char *at = mmap(NULL, SLOW_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	JOB_SETUP(at != MAP_FAILED && !madvise(at, SLOW_MEMORY, MADV_NOHUGEPAGE));
+	memset(at, 1, SLOW_MEMORY);
+	for (;;)
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+}
+
+/* Who gives back memory in a thousandth of a CPU's time is not stuck. */
+TEST_LIMIT(session_killed_without_haste, 300)
+{
+	struct image image = {};
+	double start;
+	struct job job;
+	int dev;
+
+	if (!test_is_long())
+		test_skip("takes long");
+	dev = device_open();
+	job_start(&job, has_memory, NULL);
+	ASSERT_TRUE(runner_runs(&job));
+	ASSERT_EQ(0, device_freeze(dev, job.cgroup) ?: device_capture(dev) ?: device_read(dev, &image));
+	ASSERT_TRUE(write_file(format("%s/cpu.max", job.cgroup), "1000 1000000"));
+	start = now();
+	EXPECT_EQ(0, device_do(dev, KCKPT_IOC_KILL));
+	test_say("killed after %.1f s", now() - start);
+	EXPECT_TRUE(runner_is_gone(&job));
+	close(dev);
 }
 
 TEST(session_released_frozen)
