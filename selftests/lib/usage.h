@@ -10,12 +10,12 @@ struct usage {
 	long vmalloc_kb, groups;
 };
 
-/* usage_now() - after caches were dropped. */
+/* usage_now() - after caches were dropped, and slabs that are not full given back. */
 struct usage usage_now(void);
 
 /*
  * usage_expect_no_growth() - fails the test if there is more than before. One of each per trip would be a leak: @trips must
- * be many enough for that to stand out of what slabs that are not full, and caches of the kernel, come and go with.
+ * be many enough for that to stand out of what caches of the kernel come and go with.
  */
 void usage_expect_no_growth(const struct usage *before, const struct usage *after, int trips);
 
