@@ -47,8 +47,12 @@ def tail(console, lines=60):
     return '\n'.join(console.splitlines()[-lines:]) + '\n'
 
 
-def last_words(console, lines=30):
+# Of those who have only a few lines, most want to know where it was.
+REGISTERS = re.compile(r'\b(R(?!IP)\w\w|[CDEF]S|CR2|DR0|DR3|PKRU): *[0-9a-f]{4}')
+
+
+def last_words(console, lines=24):
     """From the first complaint on, of which there may be much; without any, the end."""
-    said = console.splitlines()
+    said = [line for line in console.splitlines() if not REGISTERS.search(line)]
     first = next((number for number, line in enumerate(said) if COMPLAINT.search(line)), None)
     return said[-lines:] if first is None else said[first:first + lines]
