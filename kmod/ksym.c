@@ -31,20 +31,25 @@ KCKPT_KSYM_DATA(X)
 struct ksym_entry {
 	const char *name;
 	u32 family;
-	unsigned long found;
-	const char *refused;	/* what to say of it instead of its name */
 };
 
-static struct ksym_entry ksym_calls[] = {
-#define X(sym, fam, why) { #sym, KCKPT_F_##fam, 0 },
+static const struct ksym_entry ksym_calls[] = {
+#define X(sym, fam, why) { #sym, KCKPT_F_##fam },
 	KCKPT_KSYM_CALLS(X)
 #undef X
 };
 
-static struct ksym_entry ksym_data[] = {
-#define X(sym, fam, why) { #sym, KCKPT_F_##fam, 0 },
+static const struct ksym_entry ksym_data[] = {
+#define X(sym, fam, why) { #sym, KCKPT_F_##fam },
 	KCKPT_KSYM_DATA(X)
 #undef X
+};
+
+/* What each family lacks: asked for each object. */
+static const char *ksym_lacks[] = {
+#define KCKPT_FAMILY(name, id, title) [id] = NULL,
+#include <kckpt/families.def>
+#undef KCKPT_FAMILY
 };
 
 /*
@@ -71,22 +76,29 @@ static int ksym_find_lookup(void)
 	return 0;
 }
 
+static unsigned long ksym_find(const struct ksym_entry *e)
+{
+	unsigned long found = static_call(ksym_lookup)(e->name);
+
+	if (!found && !ksym_lacks[e->family])
+		ksym_lacks[e->family] = e->name;
+	return found;
+}
+
 static void ksym_resolve(void)
 {
-	struct ksym_entry *e = ksym_calls;
+	const struct ksym_entry *e = ksym_calls;
+	unsigned long found;
 
 #define X(sym, fam, why)						\
-	e->found = static_call(ksym_lookup)(e->name);			\
-	if (e->found)							\
-		static_call_update(ksym_##sym, (typeof(&sym))e->found); \
-	e++;
+	found = ksym_find(e++);						\
+	if (found)							\
+		static_call_update(ksym_##sym, (typeof(&sym))found);
 	KCKPT_KSYM_CALLS(X)
 #undef X
 
 	e = ksym_data;
-#define X(sym, fam, why)						\
-	ksym_addr_##sym = e->found = static_call(ksym_lookup)(e->name);	\
-	e++;
+#define X(sym, fam, why) ksym_addr_##sym = ksym_find(e++);
 	KCKPT_KSYM_DATA(X)
 #undef X
 }
@@ -106,21 +118,12 @@ void kckpt_ksym_refuse(const char *name)
 	for (i = 0; i < ARRAY_SIZE(ksym_private); i++)
 		for (call = 0; call < ARRAY_SIZE(ksym_calls); call++)
 			if (!strcmp(ksym_private[i].name, name) && !strcmp(ksym_calls[call].name, name))
-				ksym_calls[call].refused = ksym_private[i].refused;
-}
-
-static const char *ksym_missing_in(const struct ksym_entry *e, size_t n, u32 family)
-{
-	for (; n; n--, e++)
-		if (e->family == family && (e->refused || !e->found))
-			return e->refused ?: e->name;
-	return NULL;
+				ksym_lacks[ksym_calls[call].family] = ksym_private[i].refused;
 }
 
 const char *kckpt_ksym_missing(u32 family)
 {
-	return ksym_missing_in(ksym_calls, ARRAY_SIZE(ksym_calls), family) ?:
-	       ksym_missing_in(ksym_data, ARRAY_SIZE(ksym_data), family);
+	return family < ARRAY_SIZE(ksym_lacks) ? ksym_lacks[family] : NULL;
 }
 
 /* Without these no family works; the others only disable what needs them. */

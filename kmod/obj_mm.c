@@ -651,6 +651,33 @@ static void mm_set_fields(const struct kckpt_mm_rec *rec, const void *auxv)
 	mmap_write_unlock(mm);
 }
 
+static void mm_change_flags(unsigned long set, unsigned long clear)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	VMA_ITERATOR(it, mm, 0);
+
+	mmap_write_lock(mm);
+	for_each_vma(it, vma)
+		kckpt_vma_flags_change(vma, set, clear);
+	mmap_write_unlock(mm);
+}
+
+/*
+ * Most pages are small, and to be so where they were: see pages.c. Area by area while they come, those who fill them and
+ * those who make them ahead would wait for each other each time.
+ */
+static void mm_bend_thp_advice(void)
+{
+	mm_change_flags(VM_NOHUGEPAGE, VM_HUGEPAGE);
+}
+
+/* The fill bent this advice; afterwards it is what it was. */
+static void mm_reset_thp_advice(void)
+{
+	mm_change_flags(0, VM_HUGEPAGE | VM_NOHUGEPAGE);
+}
+
 static int mm_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_mm_rec rec;
@@ -663,22 +690,10 @@ static int mm_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (err)
 		return err;
 	mm_set_fields(&rec, auxv);
+	mm_bend_thp_advice();
 	mmget(current->mm);
 	obj->made = current->mm;
 	return 0;
-}
-
-/* The fill bent this advice, see pages.c; afterwards it is what it was. */
-static void mm_reset_thp_advice(void)
-{
-	struct mm_struct *mm = current->mm;
-	struct vm_area_struct *vma;
-	VMA_ITERATOR(it, mm, 0);
-
-	mmap_write_lock(mm);
-	for_each_vma(it, vma)
-		kckpt_vma_flags_change(vma, 0, VM_HUGEPAGE | VM_NOHUGEPAGE);
-	mmap_write_unlock(mm);
 }
 
 static int mm_protect(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_vma_rec *vma)
