@@ -121,7 +121,6 @@ static ssize_t chardev_write(struct kiocb *iocb, struct iov_iter *from)
 	return n;
 }
 
-/* What was kept never changes, and goes into the pipe as it is; else its bytes are copied. */
 static ssize_t chardev_splice_read(struct file *file, loff_t *pos, struct pipe_inode_info *pipe, size_t len,
 				   unsigned int flags)
 {
@@ -130,10 +129,6 @@ static ssize_t chardev_splice_read(struct file *file, loff_t *pos, struct pipe_i
 
 	if (n)
 		return n;
-	if (session->ctx.kept != KCKPT_KEPT) {
-		mutex_unlock(&session->lock);
-		return kckpt_splice_read(file, pos, pipe, len, flags);
-	}
 	n = kckpt_session_splice(session, pipe, len);
 	if (n != -EAGAIN)	/* which only tells that the pipe is full */
 		kckpt_event_failed(session, n);

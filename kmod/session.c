@@ -520,12 +520,20 @@ static int session_may_pour(struct kckpt_session *session)
 	return session->state == KCKPT_SAVED ? 0 : session_enter(session, BIT(KCKPT_CAPTURED)) ?: 1;
 }
 
+/* @stay: whoever gets pages may keep them for longer than the job stands still. */
+static void session_set_pages(struct kckpt_session *session, bool stay)
+{
+	session->save->stream.pages = session->ctx.kept == KCKPT_KEPT ? KCKPT_PAGES_STAY :
+				      stay ? KCKPT_PAGES_COPY : KCKPT_PAGES_CHANGE;
+}
+
 ssize_t kckpt_session_read(struct kckpt_session *session, struct iov_iter *to)
 {
 	int more = session_may_pour(session);
 
 	if (more <= 0)
 		return more;
+	session_set_pages(session, false);
 	kckpt_sink_iter(&session->save->sink, to);
 	return session_pour(session);
 }
@@ -536,8 +544,29 @@ ssize_t kckpt_session_splice(struct kckpt_session *session, struct pipe_inode_in
 
 	if (more <= 0)
 		return more;
-	kckpt_sink_pipe(&session->save->sink, pipe, len);
+	session_set_pages(session, true);
+	kckpt_sink_pipe(&session->save->sink, &session->save->stream, pipe, len);
 	return session_pour(session);
+}
+
+/* What is spliced next: looked up and copied without the lock of a pipe, which somebody can read from meanwhile. */
+static int session_save_ahead(struct kckpt_session *session, struct kckpt_transfer *req)
+{
+	u64 start = ktime_get_ns();
+	int more, err;
+
+	if (req->fd != -1 || req->bytes)
+		return -EINVAL;
+	more = session_may_pour(session);
+	if (more <= 0)
+		return more;
+	session_set_pages(session, true);
+	err = session_fill(session);
+	session->transfer_ns += ktime_get_ns() - start;
+	if (err)
+		return session_failed(session, err == -EINTR ? -EIO : err);
+	req->bytes = kckpt_stream_left(&session->save->stream);
+	return 0;
 }
 
 int kckpt_session_save(struct kckpt_session *session, struct kckpt_transfer *req)
@@ -546,6 +575,8 @@ int kckpt_session_save(struct kckpt_session *session, struct kckpt_transfer *req
 	ssize_t n;
 	int err;
 
+	if (req->flags == KCKPT_TRANSFER_AHEAD)
+		return session_save_ahead(session, req);
 	if (req->flags)
 		return -EINVAL;
 	err = session_enter(session, BIT(KCKPT_CAPTURED) | BIT(KCKPT_SAVED));
@@ -554,6 +585,8 @@ int kckpt_session_save(struct kckpt_session *session, struct kckpt_transfer *req
 	file = fget(req->fd);
 	if (!file)
 		return -EBADF;
+	if (session->state == KCKPT_CAPTURED)
+		session_set_pages(session, false);
 	n = session->state == KCKPT_SAVED ? 0 : kckpt_sink_file(&session->save->sink, file, req->bytes ?: U64_MAX);
 	if (!n && session->state == KCKPT_CAPTURED)
 		n = session_pour(session);

@@ -38,11 +38,20 @@ void kckpt_sink_iter(struct kckpt_sink *sink, struct iov_iter *iter)
 
 /* ---- a pipe ---- */
 
-#define SPLICE_PAGES 32
+#define SPLICE_PAGES 64
 
 static void pipe_release(struct splice_pipe_desc *spd, unsigned int i)
 {
 	put_page(spd->pages[i]);
+}
+
+/* Who has the pipe may keep what is in it for as long as they like. */
+static struct page *pipe_page(struct kckpt_sink *sink, const struct kckpt_chunk *chunk, struct page *page)
+{
+	if (chunk->changes)
+		return kckpt_stream_copy_page(sink->stream, page);
+	get_page(page);
+	return page;
 }
 
 static ssize_t pipe_take(struct kckpt_sink *sink, struct kckpt_chunk *chunk, u32 from, u32 len)
@@ -57,16 +66,20 @@ static ssize_t pipe_take(struct kckpt_sink *sink, struct kckpt_chunk *chunk, u32
 
 	for (; len && spd.nr_pages < SPLICE_PAGES; from += part, len -= part, spd.nr_pages++) {
 		part = min_t(u32, len, PAGE_SIZE - offset_in_page(from));
-		pages[spd.nr_pages] = chunk->pages[from / PAGE_SIZE];
+		pages[spd.nr_pages] = pipe_page(sink, chunk, chunk->pages[from / PAGE_SIZE]);
+		if (!pages[spd.nr_pages])
+			break;
 		partial[spd.nr_pages] = (struct partial_page){ .offset = offset_in_page(from), .len = part };
-		get_page(pages[spd.nr_pages]);
 	}
+	if (!spd.nr_pages)
+		return -ENOMEM;
 	return splice_to_pipe(sink->pipe, &spd) ?: -EAGAIN;
 }
 
-void kckpt_sink_pipe(struct kckpt_sink *sink, struct pipe_inode_info *pipe, size_t room)
+void kckpt_sink_pipe(struct kckpt_sink *sink, struct kckpt_stream *stream, struct pipe_inode_info *pipe, size_t room)
 {
 	sink->take = pipe_take;
+	sink->stream = stream;
 	sink->pipe = pipe;
 	sink->room = room;
 }

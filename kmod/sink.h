@@ -19,6 +19,7 @@ struct kckpt_sink {
 		struct pipe_inode_info *pipe;
 		struct file *file;
 	};
+	struct kckpt_stream *stream;	/* of which the pipe gets pages */
 	loff_t pos;		/* in the file */
 	struct bio_vec bvec[KCKPT_CHUNK_PAGES];
 };
@@ -26,11 +27,8 @@ struct kckpt_sink {
 /* kckpt_sink_iter() - copies, as read() does. */
 void kckpt_sink_iter(struct kckpt_sink *sink, struct iov_iter *iter);
 
-/*
- * kckpt_sink_pipe() - references the pages, which must never change: those that were kept. The pipe is locked.
- * EAGAIN: it is full.
- */
-void kckpt_sink_pipe(struct kckpt_sink *sink, struct pipe_inode_info *pipe, size_t room);
+/* kckpt_sink_pipe() - references the pages; copies those that may change. The pipe is locked. EAGAIN: it is full. */
+void kckpt_sink_pipe(struct kckpt_sink *sink, struct kckpt_stream *stream, struct pipe_inode_info *pipe, size_t room);
 
 /*
  * kckpt_sink_file() - writes from the pages where they are, up to a chunk at once; with O_DIRECT, whatever of it is

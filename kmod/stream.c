@@ -79,6 +79,16 @@ static int stream_count(struct kckpt_stream *stream, struct kckpt_chunk *chunk)
 	return 0;
 }
 
+/* One of our own that no pipe has any more does for the next copy: new ones would have to be cleared. */
+static void stream_put_page(struct kckpt_stream *stream, const struct kckpt_chunk *chunk, struct page *page)
+{
+	if (stream->pages == KCKPT_PAGES_COPY && !chunk->foreign && page_count(page) == 1 &&
+	    stream->nr_spare < ARRAY_SIZE(stream->spare))
+		stream->spare[stream->nr_spare++] = page;
+	else
+		put_page(page);
+}
+
 static void stream_drop_first(struct kckpt_stream *stream)
 {
 	struct kckpt_chunk *chunk = stream_first(stream);
@@ -87,7 +97,7 @@ static void stream_drop_first(struct kckpt_stream *stream)
 	if (chunk->queued)
 		flush_work(&chunk->work);
 	for (i = 0; i < KCKPT_CHUNK_PAGES && chunk->pages[i]; i++)
-		put_page(chunk->pages[i]);
+		stream_put_page(stream, chunk, chunk->pages[i]);
 	list_del(&chunk->node);
 	stream->nr_chunks--;
 	kvfree(chunk);
@@ -137,6 +147,8 @@ void kckpt_stream_drop(struct kckpt_stream *stream)
 {
 	while (!list_empty(&stream->chunks))
 		stream_drop_first(stream);
+	while (stream->nr_spare)
+		put_page(stream->spare[--stream->nr_spare]);
 }
 
 void kckpt_stream_free(struct kckpt_stream *stream)
@@ -186,6 +198,21 @@ int kckpt_stream_add(struct kckpt_stream *stream, const void *data, size_t len, 
 	return 0;
 }
 
+struct page *kckpt_stream_copy_page(struct kckpt_stream *stream, struct page *page)
+{
+	struct page *copy = NULL;
+
+	if (kckpt_should_fail())
+		return NULL;
+	if (stream->nr_spare)
+		copy = stream->spare[--stream->nr_spare];
+	else
+		copy = alloc_page(GFP_KERNEL_ACCOUNT);
+	if (copy)
+		copy_page(page_address(copy), page_address(page));
+	return copy;
+}
+
 int kckpt_stream_add_page(struct kckpt_stream *stream, struct page *page)
 {
 	struct kckpt_chunk *chunk = stream_chunk(stream);
@@ -194,7 +221,15 @@ int kckpt_stream_add_page(struct kckpt_stream *stream, struct page *page)
 		return -ENOMEM;
 	if (WARN_ON_ONCE(offset_in_page(chunk->len)))
 		return -EINVAL;
-	get_page(page);
+	if (stream->pages == KCKPT_PAGES_COPY) {
+		page = kckpt_stream_copy_page(stream, page);
+		if (!page)
+			return -ENOMEM;
+	} else {
+		get_page(page);
+		chunk->foreign = true;
+		chunk->changes |= stream->pages == KCKPT_PAGES_CHANGE;
+	}
 	chunk->pages[chunk->len / PAGE_SIZE] = page;
 	stream_advance(stream, chunk, PAGE_SIZE);
 	return 0;

@@ -5,7 +5,7 @@
  *
  * A chunk is KCKPT_CHUNK_SIZE bytes of the stream, and each page of it is a page of memory: those of the job are
  * referenced where they are, since their contents lie at multiples of a page in the stream; all else is copied
- * into pages of our own.
+ * into pages of our own. So are those of the job, if they may change and somebody wants pages that never do.
  *
  * Who has the session uses it; the workers have only the chunk that they were given.
  */
@@ -29,8 +29,17 @@ struct kckpt_chunk {
 	u32 len;			/* bytes that are there */
 	u32 digested;			/* of them are under the digest; 0: not known yet how many */
 	bool queued, counted;		/* given to a worker; its digest is in the list */
+	bool foreign;			/* some of its pages are not our own, */
+	bool changes;			/* and may change once the job runs */
 	u64 digest;
 	struct page *pages[KCKPT_CHUNK_PAGES];	/* a reference each */
+};
+
+/* What kckpt_stream_add_page() does with it. */
+enum kckpt_stream_pages {
+	KCKPT_PAGES_CHANGE,	/* reference it: it may change once the job runs */
+	KCKPT_PAGES_STAY,	/* reference it: it never changes */
+	KCKPT_PAGES_COPY,	/* copy it */
 };
 
 /* XXH64 finds damage, not malice. */
@@ -39,11 +48,14 @@ struct kckpt_stream {
 	u64 at;				/* bytes so far */
 	u64 taken;			/* of them were taken out */
 	bool is_dump;			/* chunks wait for that */
+	enum kckpt_stream_pages pages;
 	bool ended;			/* what follows is in no chunk's digest */
 	struct list_head chunks;	/* in order; what is added goes into the last one */
 	u32 nr_chunks;
 	struct kckpt_recbuf digests;	/* u64 each */
 	u64 nr_digests;
+	struct page *spare[KCKPT_CHUNK_PAGES];	/* that were copied into, for the next ones; nobody else has them */
+	u32 nr_spare;
 };
 
 void kckpt_stream_init(struct kckpt_stream *stream, bool is_dump);
@@ -55,8 +67,11 @@ void kckpt_stream_free(struct kckpt_stream *stream);
 /* kckpt_stream_add() - copy the next bytes; @in_root: the root digest is over them, too. 0 or -ENOMEM. */
 int kckpt_stream_add(struct kckpt_stream *stream, const void *data, size_t len, bool in_root);
 
-/* kckpt_stream_add_page() - the next page of data; takes a reference of its own. 0 or -ENOMEM. */
+/* kckpt_stream_add_page() - the next page of data, referenced or copied. 0 or -ENOMEM. */
 int kckpt_stream_add_page(struct kckpt_stream *stream, struct page *page);
+
+/* kckpt_stream_copy_page() - a copy of @page, with a reference for the caller; NULL: no memory. */
+struct page *kckpt_stream_copy_page(struct kckpt_stream *stream, struct page *page);
 
 /* kckpt_stream_end_digests() - what follows is in none. Waits for those that are missing. */
 int kckpt_stream_end_digests(struct kckpt_stream *stream);

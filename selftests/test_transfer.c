@@ -658,6 +658,82 @@ TEST_LIMIT(transfer_splices_what_was_kept, 120)
 	expect_restored_from(&job, fd, 0);
 }
 
+/* How many bytes are then ready to be spliced. */
+static long long get_ready(int dev)
+{
+	struct kckpt_transfer request = { .fd = -1, .flags = KCKPT_TRANSFER_AHEAD };
+
+	return ioctl(dev, KCKPT_IOC_SAVE, &request) ? -errno : (long long)request.bytes;
+}
+
+/* All of it is in the pipe when the job runs on, and is as it was. */
+TEST_LIMIT(transfer_splices_copies_of_what_was_not_kept, 120)
+{
+	int dev, ends[2], fd = open_file(test_path("image"), 0);
+	struct copier copier;
+	char head[5000];
+	struct job job;
+	long long n;
+
+	ASSERT_TRUE(!pipe(ends) && fcntl(ends[1], F_SETPIPE_SZ, 64 << 20) > 0);
+	job_start(&job, writes_in_turns, NULL);
+	ASSERT_TRUE(runner_runs(&job));
+	dev = start_dump(&job, 0);
+	/* Who reads needs no copies of the pages that come next in the stream, who splices does. */
+	ASSERT_EQ(sizeof(head), read(dev, head, sizeof(head)));
+	ASSERT_EQ(sizeof(head), write(fd, head, sizeof(head)));
+	while ((n = splice_out(dev, ends[1], ALL)) > 0)
+		ASSERT_TRUE(get_ready(dev) >= 0);
+	EXPECT_EQ(0, n);
+	EXPECT_EQ(0, get_ready(dev));
+	EXPECT_EQ(KCKPT_SAVED, device_state(dev));
+	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
+	close(dev);
+	EXPECT_TRUE(runner_runs(&job) && runner_runs(&job));
+	start_copying(&copier, ends, fd, 0);
+	close(ends[1]);
+	pthread_join(copier.thread, NULL);
+	ASSERT_TRUE(write_file(format("%s/cgroup.kill", job.cgroup), "1") && runner_is_gone(&job));
+	job.cgroup = test_new_cgroup();
+	ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
+	expect_restored_from(&job, fd, 0);
+}
+
+TEST(transfer_gets_ready_what_is_spliced)
+{
+	struct kckpt_transfer with_file = { .fd = 0, .flags = KCKPT_TRANSFER_AHEAD };
+	struct kckpt_transfer with_bytes = { .fd = -1, .flags = KCKPT_TRANSFER_AHEAD, .bytes = 1 };
+	struct kckpt_transfer unknown = { .fd = -1, .flags = KCKPT_TRANSFER_AHEAD << 1 };
+	int dev, ends[2];
+	struct job job;
+	long long n;
+
+	ASSERT_TRUE(!pipe(ends));
+	start_running(&job);
+	dev = device_open();
+	ASSERT_EQ(0, device_freeze(dev, job.cgroup));
+	EXPECT_EQ(-EINVAL, get_ready(dev));	/* nothing is captured */
+	ASSERT_EQ(0, device_capture(dev));
+	EXPECT_EQ(-1, ioctl(dev, KCKPT_IOC_SAVE, &with_file));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, ioctl(dev, KCKPT_IOC_SAVE, &with_bytes));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, ioctl(dev, KCKPT_IOC_SAVE, &unknown));
+	EXPECT_EQ(EINVAL, errno);
+	with_file.fd = -1;
+	EXPECT_EQ(-1, ioctl(dev, KCKPT_IOC_LOAD, &with_file));
+	EXPECT_EQ(EINVAL, errno);
+	n = get_ready(dev);
+	EXPECT_TRUE(n >= 1 << 20);
+	EXPECT_EQ(n, get_ready(dev));
+	EXPECT_EQ(4096, splice_out(dev, ends[1], 4096));
+	EXPECT_TRUE(get_ready(dev) >= 1 << 20);
+	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW));
+	EXPECT_EQ(-EINVAL, get_ready(dev));
+	close(dev);
+	EXPECT_TRUE(job_is_well(&job));
+}
+
 /* Nobody reads: who splices can be killed, and the watchdog lets the job run. */
 TEST(transfer_into_a_full_pipe)
 {

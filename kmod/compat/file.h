@@ -42,16 +42,6 @@ static inline bool kckpt_file_is_backing(const struct file *file)
 #endif
 
 /*
- * kckpt_splice_read() - splice of a file that has only read_iter: the bytes are copied. v6.5 has another function for
- * that: pages are filled first and then put into the pipe, in place of an iov_iter that is a pipe.
- */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
-#define kckpt_splice_read copy_splice_read
-#else
-#define kckpt_splice_read generic_file_splice_read
-#endif
-
-/*
  * kckpt_file_owner() - who gets SIGIO, may be NULL; kckpt_file_owner_alloc() - there is one afterwards. Allocated apart
  * since 1934b212615d ("file: reclaim 24 bytes from f_owner") (v6.12).
  */

@@ -99,12 +99,13 @@ class Kckpt:
         return stats['pause_ns'] / 1e9
 
     def stream(self, job):
-        """The image to somebody who only takes it; returns the seconds that this took."""
+        """The image to somebody who only takes it, by a dump as one that kills the job afterwards; returns the seconds."""
         with subprocess.Popen(['cat'], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as reader:
-            told = subprocess.run([self.tool, 'dump', job.cgroup, '-o', '-', '--json', *RUNNING],
+            told = subprocess.run([self.tool, 'dump', job.cgroup, '-o', '-', '--json', '--leave-frozen'],
                                   stdin=subprocess.DEVNULL, stdout=reader.stdin, stderr=subprocess.PIPE, text=True,
                                   check=True).stderr
             reader.stdin.close()
+        run(self.tool, 'thaw', job.cgroup)
         return json.loads(told)['stats']['transfer_ns'] / 1e9
 
     def dump_to(self, job, path, *options):
