@@ -11,8 +11,8 @@ namespace kckpt
 
 /*
  * Keeps what a file consists of until its owner has other things to do: to give back the pages or blocks of a large
- * one, which has lost its name, takes about a tenth of the time of a dump. Then a thread does that, which no signal comes
- * to; the destructor waits for it.
+ * one, which has lost its name, takes about a tenth of the time of a dump. Then a thread does that, which no signal
+ * comes to; the destructor waits for it.
  */
 class LateRelease
 {
