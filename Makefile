@@ -170,6 +170,16 @@ performance: ## what "make bench" has measured last, in docs/performance.md
 	@selftests/vm/need-packages python3-matplotlib
 	@selftests/bench/report $(RESULTS)/bench-$(KERNEL).json docs/performance.md
 
+# Those of a format stay as they are for ever. For a new one: make golden, and commit what is new.
+GOLDEN := userspace/tests/golden/$(shell awk '/define KCKPT_IMAGE_M..OR/ { printf "%s%s", dot, $$3; dot = "." }' include/kckpt/image.h)
+.PHONY: golden
+golden: module-$(KERNEL) userspace ## images of the current format, for tests of later versions; not over those that are there
+	@[ ! -e $(GOLDEN) ] || { echo '$(GOLDEN) is there already'; false; }
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -static -pthread -o build/golden-job selftests/golden/job.c
+	@mkdir -p $(GOLDEN)
+	@selftests/vm/vm --kernel $(KERNEL) --module $(MODULE) --env KCKPT=$(TOOL) --share $(CURDIR)/$(GOLDEN) -- \
+		$(CURDIR)/selftests/golden/make-images $(CURDIR)/build/golden-job /share || { rm -r $(GOLDEN); false; }
+
 .PHONY: lint
 lint: ## coding style, spelling, and the rules that only grep can see
 	@selftests/vm/need-packages $(PACKAGES) $(LINT_PACKAGES)

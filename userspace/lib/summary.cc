@@ -91,6 +91,10 @@ void Summary::add(const Record &record, std::span<const struct kckpt_page_run> r
 		names_[object] = record.text();
 	else if (record.is<struct kckpt_pipe_rec>())
 		names_[object] = fmt::format("pipe (object {})", object);
+	else if (record.is<struct kckpt_eventfd_rec>())
+		names_[object] = fmt::format("eventfd (object {})", object);
+	else if (record.is<struct kckpt_pidfd_rec>())
+		names_[object] = fmt::format("pidfd (object {})", object);
 	else if (record.is<struct kckpt_parent_rec>())
 		for (const struct kckpt_page_run &run : runs)
 			parent_pages_ += run.nr_pages;
