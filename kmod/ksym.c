@@ -45,9 +45,11 @@ static const struct ksym_entry ksym_data[] = {
 #undef X
 };
 
-/* What each family lacks: asked for each object. */
-static const char *ksym_lacks[] = {
-#define KCKPT_FAMILY(name, id, title) [id] = NULL,
+/* Asked for each object. */
+static struct ksym_family {
+	const char *lacks;	/* the first of its symbols that is missing, or what to say instead; NULL: nothing */
+} ksym_families[] = {
+#define KCKPT_FAMILY(name, id, title) [id] = {},
 #include <kckpt/families.def>
 #undef KCKPT_FAMILY
 };
@@ -80,8 +82,8 @@ static unsigned long ksym_find(const struct ksym_entry *e)
 {
 	unsigned long found = static_call(ksym_lookup)(e->name);
 
-	if (!found && !ksym_lacks[e->family])
-		ksym_lacks[e->family] = e->name;
+	if (!found && !ksym_families[e->family].lacks)
+		ksym_families[e->family].lacks = e->name;
 	return found;
 }
 
@@ -118,12 +120,12 @@ void kckpt_ksym_refuse(const char *name)
 	for (i = 0; i < ARRAY_SIZE(ksym_private); i++)
 		for (call = 0; call < ARRAY_SIZE(ksym_calls); call++)
 			if (!strcmp(ksym_private[i].name, name) && !strcmp(ksym_calls[call].name, name))
-				ksym_lacks[ksym_calls[call].family] = ksym_private[i].refused;
+				ksym_families[ksym_calls[call].family].lacks = ksym_private[i].refused;
 }
 
 const char *kckpt_ksym_missing(u32 family)
 {
-	return family < ARRAY_SIZE(ksym_lacks) ? ksym_lacks[family] : NULL;
+	return family < ARRAY_SIZE(ksym_families) ? ksym_families[family].lacks : NULL;
 }
 
 /* Without these no family works; the others only disable what needs them. */

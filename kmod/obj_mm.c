@@ -664,8 +664,8 @@ static void mm_change_flags(unsigned long set, unsigned long clear)
 }
 
 /*
- * Most pages are small, and to be so where they were: see pages.c. Area by area while they come, those who fill them and
- * those who make them ahead would wait for each other each time.
+ * Most pages are small, and to be so where they were: see pages.c. Area by area while they come, who fills them and who
+ * makes them ahead would wait for each other each time.
  */
 static void mm_bend_thp_advice(void)
 {

@@ -47,8 +47,8 @@ Result<ImageReader> open_golden(const fs::path &path, Pages pages)
 
 TEST(Golden, ThereAreSomeOfThisFormat)
 {
-	const fs::path format = fs::path(KCKPT_GOLDEN) /
-				(std::to_string(KCKPT_IMAGE_MAJOR) + "." + std::to_string(KCKPT_IMAGE_MINOR));
+	const fs::path format =
+		fs::path(KCKPT_GOLDEN) / (std::to_string(KCKPT_IMAGE_MAJOR) + "." + std::to_string(KCKPT_IMAGE_MINOR));
 	EXPECT_TRUE(fs::is_directory(format)) << "make golden";
 	EXPECT_GE(golden_images().size(), 3u);
 }
@@ -85,7 +85,8 @@ TEST(Golden, AreShownAsEver)
 		Result<ImageReader> reader = open_golden(path, Pages::skip);
 		ASSERT_TRUE(reader) << path;
 		Summary summary;
-		ASSERT_TRUE(reader->for_each([&](const Record &record) { summary.add(record, reader->runs()); })) << path;
+		ASSERT_TRUE(reader->for_each([&](const Record &record) { summary.add(record, reader->runs()); }))
+			<< path;
 		EXPECT_EQ(summary.text(reader->header()), contents(fs::path(path).replace_extension(".txt"))) << path;
 	}
 }
