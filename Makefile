@@ -147,7 +147,7 @@ demo: module-$(KERNEL) userspace ## dump, kill and restore three programs, besid
 
 # With another CRIU: make bench CRIU=/path/of/criu. TIERS='small memory:256': not all. memory:4096 wants BENCH_MEM=17G.
 BENCH_MEM ?= 6G
-BENCH_TIMEOUT ?= 3000
+BENCH_TIMEOUT ?= 5400
 BENCH_JSON ?= bench-$(KERNEL).json
 BENCH_OPTIONS ?=
 .PHONY: bench

@@ -182,14 +182,17 @@ static void capture_send_kill(struct kckpt_ctx *ctx)
  */
 static int capture_wait_for_end(struct kckpt_ctx *ctx, u32 timeout_ms)
 {
-	unsigned long start = jiffies, left = msecs_to_jiffies(timeout_ms);
-	struct kckpt_object *obj;
+	unsigned long left = msecs_to_jiffies(timeout_ms), since = jiffies, end = jiffies + KILL_PATIENCE * left;
+	struct kckpt_object *obj, *last = NULL;
 	struct task_struct *task;
 	unsigned int i;
 
 	for (i = 0; (obj = capture_next_alive(ctx, NULL)); i++) {
 		task = (struct task_struct *)obj->ptr;
-		if (time_after(jiffies, start + (task->flags & PF_EXITING ? KILL_PATIENCE * left : left)))
+		if (obj != last)	/* others have ended, with the CPU time that it did not get */
+			since = jiffies;
+		last = obj;
+		if (time_after(jiffies, task->flags & PF_EXITING ? end : min(end, since + left)))
 			return kckpt_fail(ctx, obj, KCKPT_E_KILL_TIMEOUT, 0, "");
 		if (fatal_signal_pending(current))
 			return -EINTR;

@@ -81,23 +81,10 @@ static void session_unlock(struct kckpt_session *session)
 	kckpt_session_wake(session);
 }
 
-/*
- * splice() reads into pages while it holds the lock of a pipe. Whoever has the session may want that pipe, when it
- * describes or drops one: so this does not wait.
- */
-static int session_lock_for_pages(struct file *file)
-{
-	struct kckpt_session *session = file->private_data;
-
-	if (!chardev_permitted(file))
-		return -EPERM;
-	return mutex_trylock(&session->lock) ? 0 : -EBUSY;
-}
-
 static ssize_t chardev_read(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct kckpt_session *session = iocb->ki_filp->private_data;
-	ssize_t n = user_backed_iter(to) ? session_lock(iocb->ki_filp) : session_lock_for_pages(iocb->ki_filp);
+	ssize_t n = session_lock(iocb->ki_filp);
 
 	if (n)
 		return n;
@@ -121,16 +108,20 @@ static ssize_t chardev_write(struct kiocb *iocb, struct iov_iter *from)
 	return n;
 }
 
+/* The pipe is locked. Whoever has the session may want it, to describe or to drop it: so this does not wait. */
 static ssize_t chardev_splice_read(struct file *file, loff_t *pos, struct pipe_inode_info *pipe, size_t len,
 				   unsigned int flags)
 {
 	struct kckpt_session *session = file->private_data;
-	ssize_t n = session_lock_for_pages(file);
+	ssize_t n;
 
-	if (n)
-		return n;
+	if (!chardev_permitted(file))
+		return -EPERM;
+	if (!mutex_trylock(&session->lock))
+		return -EBUSY;
 	n = kckpt_session_splice(session, pipe, len);
-	if (n != -EAGAIN)	/* which only tells that the pipe is full */
+	/* EAGAIN also tells that the pipe is full. */
+	if (n != -EAGAIN || session->state == KCKPT_FAILED)
 		kckpt_event_failed(session, n);
 	session_unlock(session);
 	return n;

@@ -549,10 +549,14 @@ ssize_t kckpt_session_splice(struct kckpt_session *session, struct pipe_inode_in
 	return session_pour(session);
 }
 
-/* What is spliced next: looked up and copied without the lock of a pipe, which somebody can read from meanwhile. */
+/*
+ * What is spliced next: looked up and copied without the lock of a pipe, which somebody can read from meanwhile. Where
+ * nothing is to be added that is no progress: nobody may be reading any more.
+ */
 static int session_save_ahead(struct kckpt_session *session, struct kckpt_transfer *req)
 {
-	u64 start = ktime_get_ns();
+	unsigned long progress = READ_ONCE(session->ctx.progress);
+	u64 start = ktime_get_ns(), at;
 	int more, err;
 
 	if (req->fd != -1 || req->bytes)
@@ -561,10 +565,13 @@ static int session_save_ahead(struct kckpt_session *session, struct kckpt_transf
 	if (more <= 0)
 		return more;
 	session_set_pages(session, true);
+	at = session->save->stream.at;
 	err = session_fill(session);
 	session->transfer_ns += ktime_get_ns() - start;
 	if (err)
 		return session_failed(session, err == -EINTR ? -EIO : err);
+	if (session->save->stream.at == at)
+		WRITE_ONCE(session->ctx.progress, progress);
 	req->bytes = kckpt_stream_left(&session->save->stream);
 	return 0;
 }
@@ -793,6 +800,7 @@ static int restore_check(struct kckpt_ctx *ctx)
 	struct kckpt_object *obj;
 	int err;
 
+	ctx->last_path = NULL;
 	kckpt_for_each_object(&ctx->objs, obj) {
 		const struct kckpt_family_ops *ops = kckpt_family(obj->family);
 

@@ -19,7 +19,6 @@ static ssize_t iter_take(struct kckpt_sink *sink, struct kckpt_chunk *chunk, u32
 
 	while (done < len) {
 		part = min_t(u32, len - done, PAGE_SIZE - offset_in_page(from + done));
-		/* copy_page_to_iter() would put the page itself into a pipe, before v6.5. */
 		n = kckpt_should_fail() ? 0 : copy_to_iter(page_address(chunk->pages[(from + done) / PAGE_SIZE]) +
 							   offset_in_page(from + done), part, sink->iter);
 		done += n;

@@ -185,6 +185,52 @@ TEST_LIMIT(faults_in_a_dump_of_threads, 300)
 	dump_faults();
 }
 
+static int splice_all(int dev, int pipe)
+{
+	struct kckpt_transfer ahead;
+	ssize_t n;
+
+	do {
+		ahead = (struct kckpt_transfer){ .fd = -1, .flags = KCKPT_TRANSFER_AHEAD };
+		if (ioctl(dev, KCKPT_IOC_SAVE, &ahead))
+			return errno;
+		n = splice(dev, NULL, pipe, NULL, 1 << 30, 0);
+	} while (n > 0);
+	return n ? errno : 0;
+}
+
+/* Begins by reading, so that there are pages which may change, and are copied late. */
+static int dump_to_pipe(void)
+{
+	int dev = open(KCKPT_DEVICE, O_RDWR | O_CLOEXEC), ends[2], err;
+	char head[100];
+
+	if (dev < 0)
+		return errno;
+	ASSERT_TRUE(!pipe2(ends, O_NONBLOCK | O_CLOEXEC) && fcntl(ends[1], F_SETPIPE_SZ, 16 << 20) > 0);
+	err = device_freeze(dev, job.cgroup) ?: device_capture(dev);
+	if (!err && read(dev, head, sizeof(head)) != sizeof(head))
+		err = errno;
+	err = err ?: splice_all(dev, ends[1]) ?: device_do(dev, KCKPT_IOC_THAW);
+	close(dev);
+	close(ends[0]);
+	close(ends[1]);
+	return err;
+}
+
+static const struct attempt a_dump_to_a_pipe = { "dump", NULL, dump_to_pipe, job_does_not_run };
+
+TEST_LIMIT(faults_in_a_dump_to_a_pipe, 300)
+{
+	need_faults();
+	runner_with_ghosts = true;
+	runner_start(&job);
+	EXPECT_TRUE(walk(&of_the_module, &a_dump_to_a_pipe) > 50 / step());
+	/* What was dumped last was not disturbed. */
+	runner_dump(&job, &image);
+	runner_restore(&job, &image);
+}
+
 /* Where the memory cannot be kept the job stands still until it has been read. */
 static int dump_kept(void)
 {

@@ -734,6 +734,49 @@ TEST(transfer_gets_ready_what_is_spliced)
 	EXPECT_TRUE(job_is_well(&job));
 }
 
+/* Again and again, while nobody takes it: that is no progress. */
+TEST(transfer_gets_ready_for_nobody)
+{
+	struct kckpt_freeze freeze = { .stall_ms = 1000 };
+	struct job job;
+	int dev, i;
+
+	start_running(&job);
+	dev = device_open();
+	ASSERT_EQ(0, device_freeze_with(dev, &freeze, job.cgroup));
+	ASSERT_EQ(0, device_capture(dev));
+	for (i = 0; i < 400 && get_ready(dev) > 0; i++)
+		usleep(50000);
+	EXPECT_EQ(-ETIMEDOUT, get_ready(dev));
+	EXPECT_EQ(KCKPT_E_WATCHDOG, device_first_code(dev));
+	EXPECT_TRUE(job_is_well(&job));
+	close(dev);
+}
+
+TEST(transfer_by_splice_of_a_job_that_moved)
+{
+	int dev, ends[2], fd = open_file(test_path("image"), 0);
+	struct copier copier;
+	struct job job;
+	long long n;
+
+	ASSERT_TRUE(!pipe(ends));
+	start_running(&job);
+	start_copying(&copier, ends, fd, 0);
+	dev = start_dump(&job, 0);
+	ASSERT_EQ(4096, splice_out(dev, ends[1], 4096));
+	ASSERT_TRUE(write_file(format("%s/cgroup.freeze", job.cgroup), "0") && job_is_well(&job));
+	while ((n = splice_out(dev, ends[1], ALL)) > 0)
+		;
+	EXPECT_EQ(-EAGAIN, n);
+	EXPECT_EQ(KCKPT_FAILED, device_state(dev));
+	EXPECT_EQ(KCKPT_E_JOB_MOVED, device_first_code(dev));
+	close(ends[1]);
+	pthread_join(copier.thread, NULL);
+	close(dev);
+	EXPECT_TRUE(job_is_well(&job));
+}
+
 /* Nobody reads: who splices can be killed, and the watchdog lets the job run. */
 TEST(transfer_into_a_full_pipe)
 {

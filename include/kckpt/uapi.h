@@ -45,8 +45,10 @@
  * EPOLLIN in CAPTURED and SAVED, where read() gives it; EPOLLHUP in DONE; EPOLLERR when the session has failed, a
  * task could not build itself, or the watchdog has ended it, which wakes who polls. splice() from the device does
  * as read(); where memory is kept (KCKPT_CAPTURE_KEEP) its pages go into the pipe as they are, else copies of them. It
- * does not wait for another thread that uses the session, but fails with EBUSY. The pipe is locked meanwhile: to let
- * somebody read from it while pages are looked up and copied, call SAVE with KCKPT_TRANSFER_AHEAD before.
+ * does not wait for another thread that uses the session, but fails with EBUSY; nor is the session changed by EAGAIN
+ * (the pipe is full; else poll() tells EPOLLERR), EPIPE, or ENOMEM without a report. The pipe is locked meanwhile: to
+ * let somebody read from it while pages are looked up and copied, call SAVE with KCKPT_TRANSFER_AHEAD before, and
+ * splice no more than that says.
  *
  * Errors: an ioctl, read or write that fails returns -1 with errno as usual, and the session keeps a *report*,
  * a list of struct kckpt_error that says what, which task, descriptor and path, to be fetched with
@@ -258,7 +260,7 @@ struct kckpt_transfer {
 	__u32 flags;		/* KCKPT_TRANSFER_* */
 	__u64 bytes;		/* in: at most; 0: all that there is. out: moved */
 };
-/* SAVE with fd -1 and 0 bytes: moves nothing, but gets ready what splice() takes next; that many bytes are then. */
+/* SAVE with fd -1 and 0 bytes: moves nothing, but gets ready what splice() takes next, about 1 MiB; tells how much. */
 #define KCKPT_TRANSFER_AHEAD	(1u << 0)
 
 /* KCKPT_IOC_INSTANTIATE: LOADED -> INSTANTIATED; stays LOADED on a refusal of the check, else FAILED. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The job of the golden images: a little of much. Static, so that they are small, and hold nothing of the machine that
+ * The job of the golden images: a little of much. Static, so that they are small, and hold no files of the machine that
  * made them.
  */
 #include <fcntl.h>

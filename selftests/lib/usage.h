@@ -17,6 +17,6 @@ struct usage usage_now(void);
  * usage_expect_no_growth() - fails the test if there is more than before. One of each per trip would be a leak: @trips must
  * be many enough for that to stand out of what caches of the kernel come and go with.
  */
-void usage_expect_no_growth(const struct usage *before, const struct usage *after, int trips);
+void usage_expect_no_growth(const struct usage *before, const struct usage *then, int trips);
 
 #endif

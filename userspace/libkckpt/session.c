@@ -206,10 +206,13 @@ static ssize_t transfer(struct kckpt_session *session, unsigned long request_cod
 static ssize_t splice_some(struct kckpt_session *session, int fd, size_t size)
 {
 	struct kckpt_transfer ahead = { .fd = -1, .flags = KCKPT_TRANSFER_AHEAD };
+	int err = request(session->fd, KCKPT_IOC_SAVE, &ahead, sizeof(ahead));	/* while others read from the pipe */
 	ssize_t got;
 
-	/* While others read from the pipe. What fails here is told by splice(), too. */
-	request(session->fd, KCKPT_IOC_SAVE, &ahead, sizeof(ahead));
+	if (err)
+		return err;
+	if (ahead.bytes && ahead.bytes < size)
+		size = ahead.bytes;
 	do
 		got = splice(session->fd, NULL, fd, NULL, size, 0);
 	while (got < 0 && errno == EINTR);

@@ -63,19 +63,22 @@ TEST(Golden, AreWhole)
 	}
 }
 
-/* No field of theirs has been forgotten, and none has another place. */
-TEST(Golden, HaveOnlyKnownRecords)
+/* Each field is where it was, and says the same; some may have come since. */
+TEST(Golden, FieldsHaveKeptTheirPlaces)
 {
 	for (const fs::path &path : golden_images()) {
 		Result<ImageReader> reader = open_golden(path, Pages::skip);
 		ASSERT_TRUE(reader) << path;
-		std::set<std::pair<uint16_t, uint16_t>> kinds;
-		Result<> all = reader->for_each([&](const Record &record) {
-			EXPECT_NE(find_record(record.head.family, record.head.kind), nullptr) << path;
-			kinds.emplace(record.head.family, record.head.kind);
-		});
-		EXPECT_TRUE(all) << path;
-		EXPECT_GT(kinds.size(), 30u) << path;
+		std::string text;
+		ASSERT_TRUE(reader->for_each([&](const Record &record) { text += record_text(record); })) << path;
+		std::istringstream now(text), then(contents(fs::path(path).replace_extension(".records")));
+		std::string line, wanted;
+		while (std::getline(then, wanted) && wanted.find(" record of object ") == std::string::npos)
+			; /* the header */
+		while (then && std::getline(now, line))
+			if (line == wanted)
+				std::getline(then, wanted);
+		EXPECT_FALSE(then) << path << ": " << wanted;
 	}
 }
 
