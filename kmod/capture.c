@@ -192,7 +192,7 @@ static int capture_wait_for_end(struct kckpt_ctx *ctx, u32 timeout_ms)
 		if (obj != last)	/* others have ended, with the CPU time that it did not get */
 			since = jiffies;
 		last = obj;
-		if (time_after(jiffies, task->flags & PF_EXITING ? end : min(end, since + left)))
+		if (time_after(jiffies, end) || (!(task->flags & PF_EXITING) && time_after(jiffies, since + left)))
 			return kckpt_fail(ctx, obj, KCKPT_E_KILL_TIMEOUT, 0, "");
 		if (fatal_signal_pending(current))
 			return -EINTR;

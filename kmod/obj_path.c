@@ -173,29 +173,13 @@ static int path_check_same(struct kckpt_ctx *ctx, struct kckpt_object *obj, cons
 	return kckpt_fail(ctx, obj, KCKPT_E_FILE_CHANGED, 0, "%s: its %s differs", name, differs);
 }
 
-/* Whoever opens a file thousands of times has it thousands of times in the image, with the same words. */
-static bool path_is_as_last(const struct kckpt_ctx *ctx, const struct kckpt_object *obj)
-{
-	const struct kckpt_rec *rec, *last;
-
-	if (!ctx->last_path || ctx->last_path->value != obj->value)
-		return false;
-	rec = kckpt_rec_next(obj, KCKPT_K_path, NULL);
-	last = kckpt_rec_next(ctx->last_path, KCKPT_K_path, NULL);
-	return rec && !kckpt_rec_next(obj, KCKPT_K_path, rec) && rec->head.size == last->head.size &&
-	       !memcmp(rec->data, last->data, rec->head.size);
-}
-
 static int path_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_path_rec rec;
 	struct path path;
 	char *name;
-	int err;
+	int err = path_rec(ctx, obj, &rec, &name);
 
-	if (path_is_as_last(ctx, obj))
-		return 0;
-	err = path_rec(ctx, obj, &rec, &name);
 	if (err)
 		return err;
 	err = kckpt_should_fail() ? -EIO : kern_path(name, 0, &path);
@@ -203,8 +187,7 @@ static int path_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		/* Goes on, so that all that is missing is reported at once. */
 		kckpt_fail(ctx, obj, err == -ENOENT ? KCKPT_E_FILE_MISSING : KCKPT_E_FILE_OPEN, err, "%s", name);
 	} else {
-		if (!path_check_same(ctx, obj, &rec, &path, name, obj->value))
-			ctx->last_path = obj;
+		path_check_same(ctx, obj, &rec, &path, name, obj->value);
 		path_put(&path);
 	}
 	kfree(name);

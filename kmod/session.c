@@ -800,7 +800,6 @@ static int restore_check(struct kckpt_ctx *ctx)
 	struct kckpt_object *obj;
 	int err;
 
-	ctx->last_path = NULL;
 	kckpt_for_each_object(&ctx->objs, obj) {
 		const struct kckpt_family_ops *ops = kckpt_family(obj->family);
 
