@@ -260,8 +260,8 @@ int kckpt_capture(struct kckpt_ctx *ctx, struct kckpt_save *save, bool check_onl
 		ctx->share = NULL;
 		return err;
 	}
-	kckpt_snapshot_match(ctx);
-	return kckpt_save_begin(ctx) ?:
+	return kckpt_snapshot_match(ctx) ?:
+	       kckpt_save_begin(ctx) ?:
 	       capture_each(ctx, capture_dump) ?:
 	       kckpt_save_records_end(ctx, save) ?:
 	       (ctx->capture_flags & KCKPT_CAPTURE_KEEP ? kckpt_shadow_make(ctx, &ctx->kept) : 0) ?:

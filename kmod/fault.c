@@ -9,11 +9,17 @@
 static atomic64_t fault_passed = ATOMIC64_INIT(0);
 static u64 fault_nth;
 static u32 fault_abi = KCKPT_ABI;
+static bool fault_check_unchanged = true;
 static struct dentry *fault_dir;
 
 u32 kckpt_abi(void)
 {
 	return READ_ONCE(fault_abi);
+}
+
+bool kckpt_checks_unchanged(void)
+{
+	return READ_ONCE(fault_check_unchanged);
 }
 
 bool kckpt_should_fail(void)
@@ -42,6 +48,7 @@ void kckpt_fault_init(void)
 {
 	fault_dir = debugfs_create_dir("kckpt", NULL);
 	debugfs_create_u32("abi", 0600, fault_dir, &fault_abi);
+	debugfs_create_bool("check_unchanged", 0600, fault_dir, &fault_check_unchanged);
 	debugfs_create_file_unsafe("fail_nth", 0600, fault_dir, NULL, &fault_fops);
 }
 

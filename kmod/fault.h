@@ -2,7 +2,8 @@
 /*
  * The fail-nth hook: makes the n-th allocation, copy, wait or page operation of the module fail, so that tests can
  * walk through every failure path. Write n to <debugfs>/kckpt/fail_nth (0: off); reading it tells how many
- * points were passed since. Compiled to nothing without KCKPT_FAULTS.
+ * points were passed since. Other files of that directory: abi, see kckpt_abi(), and check_unchanged, which is 1 unless it
+ * is set to 0, see kckpt_checks_unchanged(). Compiled to nothing without KCKPT_FAULTS.
  */
 #ifndef KCKPT_FAULT_H
 #define KCKPT_FAULT_H
@@ -16,12 +17,14 @@
 #ifdef KCKPT_FAULTS
 #define KCKPT_HAS_FAULTS true
 bool kckpt_should_fail(void);
+bool kckpt_checks_unchanged(void);	/* is what is said to be unchanged looked at all the same, and also where that is little? */
 u32 kckpt_abi(void);		/* what <debugfs>/kckpt/abi was set to, so that a tool can meet another module */
 void kckpt_fault_init(void);
 void kckpt_fault_exit(void);
 #else
 #define KCKPT_HAS_FAULTS false
 static inline bool kckpt_should_fail(void) { return false; }
+static inline bool kckpt_checks_unchanged(void) { return false; }
 static inline u32 kckpt_abi(void) { return KCKPT_ABI; }
 static inline void kckpt_fault_init(void) { }
 static inline void kckpt_fault_exit(void) { }

@@ -98,6 +98,7 @@
 	X(vm_area_dup,		mm,	"keep memory as it was")				\
 	X(vm_area_free,		mm,	"keep memory as it was")				\
 	X(insert_vm_struct,	mm,	"keep memory as it was")				\
+	X(vm_stat_account,	mm,	"keep memory as it was")				\
 	KCKPT_KSYM_MM_CALLS(X)									\
 	X(flush_tlb_mm_range,	mm,	"forget translations that have become read-only")	\
 	X(get_mm_exe_file,	mm,	"find the executable")					\

@@ -125,6 +125,7 @@ void kckpt_objtab_free(struct kckpt_objtab *tab)
 	if (tab->held > KCKPT_HELD_NONE)
 		objtab_drop(tab, KCKPT_HELD_NONE);
 	list_for_each_entry_safe(obj, next, &tab->list, node) {
+		kckpt_blocks_free(&obj->unchanged);
 		kfree(obj);
 		cond_resched();
 	}

@@ -14,6 +14,7 @@
 #include <linux/rhashtable.h>
 #include <linux/xarray.h>
 
+#include "blocks.h"
 #include "report.h"
 
 struct kckpt_rec {
@@ -45,6 +46,7 @@ struct kckpt_object {
 	struct rhash_head hash;
 	struct kckpt_shadow *shadow;	/* its pages as they were; NULL: they are read where they are */
 	const struct kckpt_snapshot_mm *parent;	/* an address space, as the parent image has it; NULL: has not */
+	struct kckpt_block_list unchanged;	/* of it: as it has it, and not to be looked at */
 
 	/* restore */
 	struct list_head records;

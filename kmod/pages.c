@@ -22,15 +22,18 @@
 #include "shadow.h"
 #include "share.h"
 #include "snapshot.h"
+#include "watch.h"
 
 #define PREFAULT_PAGES 64	/* at once */
 #define MAX_SAME	65536	/* pages that the parent has, in one walk of an area */
+#define MAX_UNCHANGED	(1U << 30)	/* pages in one run */
 #define BATCH_FULL 1	/* ends a walk; the address to go on from is in find.next */
 
 struct batch_find {
 	struct kckpt_batch *batch;
 	const struct kckpt_snapshot_mm *parent;	/* NULL: all is wanted */
-	pmd_t *parent_pmd;	/* what it has of the block that is looked at; NULL: nothing */
+	pmd_t *parent_pmd;	/* what it has of the block at parent_block; NULL: nothing */
+	unsigned long parent_block;
 	u32 nr_same;		/* pages in the runs of what it has */
 	bool noted;		/* others may have the same pages, and want to know about all of them */
 	u32 room;		/* up to so many pages */
@@ -67,15 +70,26 @@ pmd_t *kckpt_pmd_at(struct mm_struct *mm, unsigned long addr)
 	return pud_none(*pud) ? NULL : pmd_offset(pud, addr);
 }
 
+static pmd_t parent_pmd_at(struct batch_find *find, unsigned long addr)
+{
+	unsigned long block = round_down(addr, KCKPT_BLOCK_SIZE);
+
+	if (block != find->parent_block) {
+		find->parent_block = block;
+		find->parent_pmd = kckpt_pmd_at(kckpt_watch_layer(find->parent, addr), addr);
+	}
+	return find->parent_pmd ? READ_ONCE(*find->parent_pmd) : __pmd(0);
+}
+
 /*
  * Does it map @page at @addr? We hold the lock under which @page is mapped there in the job's memory, so it is that
  * page all the time, and nobody writes to what is also mapped in a snapshot: it is as it was. Nothing is locked in the
  * snapshot: its tables stay until it goes, and an entry that is just being changed (by reclaim or migration) at worst
  * looks like another page.
  */
-static bool parent_has(const struct batch_find *find, unsigned long addr, const struct page *page)
+static bool parent_has(struct batch_find *find, unsigned long addr, const struct page *page)
 {
-	pmd_t pmd = find->parent_pmd ? READ_ONCE(*find->parent_pmd) : __pmd(0);
+	pmd_t pmd = parent_pmd_at(find, addr);
 	pte_t pte;
 
 	if (!pmd_present(pmd))
@@ -87,9 +101,9 @@ static bool parent_has(const struct batch_find *find, unsigned long addr, const 
 }
 
 /* As one huge page? */
-static bool parent_has_huge(const struct batch_find *find, const struct page *head)
+static bool parent_has_huge(struct batch_find *find, unsigned long addr, const struct page *head)
 {
-	pmd_t pmd = find->parent_pmd ? READ_ONCE(*find->parent_pmd) : __pmd(0);
+	pmd_t pmd = parent_pmd_at(find, addr);
 
 	return pmd_present(pmd) && pmd_trans_huge(pmd) && pmd_page(pmd) == head;
 }
@@ -183,7 +197,7 @@ static int batch_huge(struct batch_find *find, unsigned long addr, unsigned long
 		return 0;	/* the huge zero page, or page cache */
 	if (!IS_ALIGNED(addr, HPAGE_PMD_SIZE))
 		return batch_huge_rest(find, addr, end, head);
-	same = find->parent && parent_has_huge(find, head);
+	same = find->parent && parent_has_huge(find, addr, head);
 	if (same && !find->noted)
 		return batch_same(find, addr, HPAGE_PMD_NR, KCKPT_RUN_HUGE);
 	find->next = addr;
@@ -240,7 +254,6 @@ static int batch_pmd(pmd_t *pmd, unsigned long addr, unsigned long end, struct m
 	pmd_t val = *pmd;
 	int ret;
 
-	find->parent_pmd = find->parent ? kckpt_pmd_at(find->parent->mm, addr) : NULL;
 	if (pmd_none(val)) {
 		spin_unlock(ptl);
 		return 0;
@@ -433,13 +446,13 @@ static int batch_fault_all_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, s
 	return err;
 }
 
-/* Adds what one area has. 1: full; 0: the area is done. */
+/* Adds what one area has up to @end. 1: full; 0: that is done. */
 static int batch_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct vm_area_struct *vma,
-			 unsigned long *addr, struct kckpt_batch *batch, enum batch_want want)
+			 unsigned long *addr, unsigned long end, struct kckpt_batch *batch, enum batch_want want)
 {
 	u32 from = batch->nr_data;
 	struct batch_find find = {
-		.batch = batch, .next = *addr, .noted = ctx->share,
+		.batch = batch, .next = *addr, .noted = ctx->share, .parent_block = ULONG_MAX,
 		.parent = want == BATCH_DATA ? obj->parent : NULL,
 		/* Each page may become data, or zero, or a run of its own. */
 		.room = from + min(min3(KCKPT_MAX_BATCH - from, KCKPT_MAX_BATCH - batch->nr_marked,
@@ -447,9 +460,8 @@ static int batch_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct
 	};
 	int full, err;
 
-	full = kckpt_should_fail() ? -ENOMEM : kcall(walk_page_range)(vma->vm_mm, *addr, vma->vm_end, &batch_walk,
-								      &find);
-	*addr = full == BATCH_FULL ? find.next : vma->vm_end;
+	full = kckpt_should_fail() ? -ENOMEM : kcall(walk_page_range)(vma->vm_mm, *addr, end, &batch_walk, &find);
+	*addr = full == BATCH_FULL ? find.next : end;
 	if (full < 0 || find.bad)
 		return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, full < 0 ? full : -EHWPOISON, "address 0x%lx",
 				  find.next);
@@ -458,15 +470,53 @@ static int batch_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct
 	return err ?: full;
 }
 
+/* What nobody has changed, from *@addr on; of it nothing else is wanted than that. 1: full. */
+static int batch_unchanged(const struct kckpt_block_run *run, unsigned long *addr, struct kckpt_batch *batch,
+			   enum batch_want want)
+{
+	u32 nr = min_t(unsigned long, (run->end - *addr) / PAGE_SIZE, MAX_UNCHANGED);
+
+	if (want != BATCH_DATA) {
+		*addr = run->end;
+		return 0;
+	}
+	if (batch->nr_same == KCKPT_MAX_RUNS)
+		return BATCH_FULL;
+	runs_add(batch->same, &batch->nr_same, *addr, nr, run->huge ? KCKPT_RUN_HUGE : 0);
+	batch->nr_unchanged += nr;
+	*addr += nr * PAGE_SIZE;
+	return 0;
+}
+
+/* The first unchanged blocks that end behind @addr; NULL: there are none. */
+static const struct kckpt_block_run *unchanged_at(const struct kckpt_object *obj, unsigned long addr)
+{
+	u32 i = kckpt_blocks_find(obj->unchanged.runs, obj->unchanged.nr, addr);
+
+	return i < obj->unchanged.nr ? &obj->unchanged.runs[i] : NULL;
+}
+
+static bool batch_is_enough(const struct kckpt_batch *batch, int full, enum batch_want want)
+{
+	return full > 0 && (batch->nr_runs || batch->nr_same || (want != BATCH_DATA && batch->nr_data));
+}
+
 /* From *@addr on, over as many areas as it takes. */
 static int batch_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm, unsigned long *addr,
 		      struct kckpt_batch *batch, enum batch_want want)
 {
+	const struct kckpt_block_run *run;
 	struct vm_area_struct *vma;
 	int full = 0;
 
-	while (full <= 0 || !(batch->nr_runs || batch->nr_same || (want != BATCH_DATA && batch->nr_data))) {
+	while (!batch_is_enough(batch, full, want)) {
+		run = unchanged_at(obj, *addr);
 		vma = find_vma(mm, *addr);
+		if (run && run->start <= (vma ? max(*addr, vma->vm_start) : run->start)) {
+			*addr = max(*addr, run->start);
+			full = batch_unchanged(run, addr, batch, want);
+			continue;
+		}
 		if (!vma)
 			break;
 		*addr = max(*addr, vma->vm_start);
@@ -474,7 +524,8 @@ static int batch_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm
 			*addr = vma->vm_end;
 			continue;
 		}
-		full = batch_find_in(ctx, obj, vma, addr, batch, want);
+		full = batch_find_in(ctx, obj, vma, addr, run ? min(run->start, vma->vm_end) : vma->vm_end, batch,
+				     want);
 		if (full < 0)
 			return full;
 		if (fatal_signal_pending(current))

@@ -22,6 +22,7 @@ struct kckpt_batch {
 
 	/* what the parent image has */
 	u32 nr_same;
+	u64 nr_unchanged;			/* pages of it that were not looked at; see watch.h */
 	struct kckpt_page_run same[KCKPT_MAX_RUNS];
 	DECLARE_BITMAP(is_same, KCKPT_MAX_BATCH);	/* pages[] that may become runs of these */
 };
@@ -71,6 +72,7 @@ pmd_t *kckpt_pmd_at(struct mm_struct *mm, unsigned long addr);
 static inline void kckpt_batch_reset(struct kckpt_batch *batch)
 {
 	batch->nr_runs = batch->nr_data = batch->nr_zero = batch->nr_marked = batch->nr_same = 0;
+	batch->nr_unchanged = 0;
 	batch->huge = false;
 }
 

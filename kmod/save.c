@@ -170,6 +170,7 @@ static int save_parent(struct kckpt_save *save)
 	rec.source = save->source->parent->object;
 	for (i = 0; i < batch->nr_same; i++)
 		save->nr_parent += batch->same[i].nr_pages;
+	save->nr_unchanged += batch->nr_unchanged;
 	return save_runs(save, &head, &rec, sizeof(rec), batch->same);
 }
 

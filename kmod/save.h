@@ -17,7 +17,7 @@ struct kckpt_save {
 	struct kckpt_recbuf_cursor cursor;
 	struct kckpt_recbuf index, tail;
 	u64 nr_rows;
-	u64 nr_pages, nr_zero, nr_parent;
+	u64 nr_pages, nr_zero, nr_parent, nr_unchanged;
 	int err;			/* what failed once fails for ever: the stream has a hole */
 
 	bool begun;

@@ -36,8 +36,7 @@ static void session_drop_memory(struct kckpt_session *session)
 	session->snapshot = NULL;
 	if (!session->load)
 		kckpt_shadow_drop(&session->ctx);
-	kckpt_snapshot_put(session->ctx.parent);
-	session->ctx.parent = NULL;
+	kckpt_snapshot_close(&session->ctx);
 }
 
 /* ---- the watchdog ---- */
@@ -358,8 +357,7 @@ static int capture_forget(struct kckpt_session *session)
 	kckpt_share_end(ctx->share);
 	ctx->share = NULL;
 	kckpt_shadow_drop(ctx);
-	kckpt_snapshot_put(ctx->parent);
-	ctx->parent = NULL;
+	kckpt_snapshot_close(ctx);
 	ctx->kept = KCKPT_KEPT_NOT;
 	memset(ctx->outside_group, 0, sizeof(ctx->outside_group));
 	kckpt_objtab_free(&ctx->objs);
@@ -1048,6 +1046,7 @@ void kckpt_session_stats(struct kckpt_session *session, struct kckpt_stats *stat
 		stats->pages = session->save->nr_pages;
 		stats->zero_pages = session->save->nr_zero;
 		stats->parent_pages = session->save->nr_parent;
+		stats->unchanged_pages = session->save->nr_unchanged;
 		stats->cow_pages = session->cow.copies;
 	}
 	if (session->load) {

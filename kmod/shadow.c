@@ -218,8 +218,37 @@ static int shadow_copy_all(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsi
 
 /* ---- address spaces ---- */
 
+/* But for @unchanged, which an older snapshot has. */
+static int shadow_tables(struct vm_area_struct *copy, struct vm_area_struct *vma,
+			 const struct kckpt_block_list *unchanged)
+{
+	u32 i = kckpt_blocks_find(unchanged->runs, unchanged->nr, vma->vm_start);
+	unsigned long addr = vma->vm_start;
+	int err = 0;
+
+	if (i == unchanged->nr || unchanged->runs[i].start >= vma->vm_end)
+		return kcall(copy_page_range)(copy, vma);
+	for (; i < unchanged->nr && unchanged->runs[i].start < vma->vm_end && !err; i++) {
+		if (unchanged->runs[i].start > addr)
+			err = kckpt_share_tables(copy, vma, addr, unchanged->runs[i].start);
+		addr = min(unchanged->runs[i].end, vma->vm_end);
+	}
+	return err || addr == vma->vm_end ? err : kckpt_share_tables(copy, vma, addr, vma->vm_end);
+}
+
+/* Is all of the area in there? */
+static bool all_unchanged(const struct vm_area_struct *vma, const struct kckpt_block_list *unchanged)
+{
+	u32 i = kckpt_blocks_find(unchanged->runs, unchanged->nr, vma->vm_start);
+	unsigned long addr = vma->vm_start;
+
+	for (; i < unchanged->nr && unchanged->runs[i].start <= addr && addr < vma->vm_end; i++)
+		addr = unchanged->runs[i].end;
+	return addr >= vma->vm_end;
+}
+
 /* Copies the page tables of an area, and makes the pages read-only in both. */
-static int shadow_area(struct mm_struct *mm, struct vm_area_struct *vma)
+static int shadow_area(struct mm_struct *mm, struct vm_area_struct *vma, const struct kckpt_block_list *unchanged)
 {
 	unsigned long pgoff = vma->vm_pgoff;
 	struct vm_area_struct *copy;
@@ -231,28 +260,30 @@ static int shadow_area(struct mm_struct *mm, struct vm_area_struct *vma)
 	copy->vm_mm = mm;
 	copy->anon_vma = NULL;
 	copy->vm_file = NULL;		/* one of /dev/zero; its pages are anonymous all the same */
-	kckpt_vma_flags_change(copy, 0, VM_LOCKED | VM_LOCKONFAULT);
+	kckpt_vma_flags_change(copy, 0, VM_LOCKED | VM_LOCKONFAULT | VM_SEALED);
 	if (kckpt_should_fail() || kcall(insert_vm_struct)(mm, copy)) {
 		kcall(vm_area_free)(copy);
 		return -ENOMEM;
 	}
 	copy->vm_pgoff = pgoff;		/* the insertion takes it for one without pages yet */
+	kcall(vm_stat_account)(mm, copy->vm_flags, vma_pages(copy));	/* vm_munmap() takes it off again */
 	if (kckpt_should_fail())
 		return -ENOMEM;
-	return kcall(anon_vma_fork)(copy, vma) ?: kcall(copy_page_range)(copy, vma);
+	return kcall(anon_vma_fork)(copy, vma) ?: shadow_tables(copy, vma, unchanged);
 }
 
 /* Its anonymous areas; others are copied. */
-static int shadow_areas(struct kckpt_ctx *ctx, struct mm_struct *mm, struct mm_struct *from)
+static int shadow_areas(struct kckpt_ctx *ctx, struct mm_struct *mm, struct mm_struct *from,
+			const struct kckpt_block_list *unchanged)
 {
 	struct vm_area_struct *vma;
 	int err = 0;
 	VMA_ITERATOR(it, from, 0);
 
 	for_each_vma(it, vma) {
-		if (err || !kckpt_has_private_pages(vma) || !vma_is_anonymous(vma))
+		if (err || !kckpt_has_private_pages(vma) || !vma_is_anonymous(vma) || all_unchanged(vma, unchanged))
 			continue;
-		err = fatal_signal_pending(current) ? -EINTR : shadow_area(mm, vma);
+		err = fatal_signal_pending(current) ? -EINTR : shadow_area(mm, vma, unchanged);
 		kckpt_progress(ctx);
 		cond_resched();
 	}
@@ -286,7 +317,7 @@ static int shadow_mm(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	others = set_active_memcg(memcg);
 	err = kckpt_share_lock_pair(from, mm);
 	if (!err) {
-		err = shadow_areas(ctx, mm, from);
+		err = shadow_areas(ctx, mm, from, &obj->unchanged);
 		kckpt_share_unlock_pair(from, mm);
 	}
 	set_active_memcg(others);

@@ -67,6 +67,60 @@ static int rows_add(struct kckpt_share_rows *rows, const struct kckpt_share_run 
 
 /* ---- dump ---- */
 
+static int trees_add(struct kckpt_share *share, const struct vm_area_struct *vma, u64 id)
+{
+	unsigned long tree = (unsigned long)vma->anon_vma->root / sizeof(long);
+	void *entry = xa_load(&share->trees, tree);
+
+	if (entry && xa_to_value(entry) != id)
+		id = 0;
+	if (entry && xa_to_value(entry) == id)
+		return 0;
+	return kckpt_should_fail() ? -ENOMEM :
+				     xa_err(xa_store(&share->trees, tree, xa_mk_value(id), GFP_KERNEL_ACCOUNT));
+}
+
+static int trees_add_mm(struct kckpt_share *share, struct mm_struct *mm, u64 id)
+{
+	struct vm_area_struct *vma;
+	int err = 0;
+	VMA_ITERATOR(it, mm, 0);
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	for_each_vma(it, vma) {
+		if (!vma->anon_vma)
+			continue;
+		err = trees_add(share, vma, id);
+		if (err)
+			break;
+		cond_resched();
+	}
+	mmap_read_unlock(mm);
+	return err;
+}
+
+/* Who has a page of another one has it by fork(): its area is of the same tree, by which the kernel finds them both. */
+static bool trees_find(struct kckpt_ctx *ctx, struct kckpt_share *share)
+{
+	struct kckpt_object *obj;
+
+	kckpt_for_each_object(&ctx->objs, obj)
+		if (obj->family == KCKPT_F_mm && trees_add_mm(share, (struct mm_struct *)obj->ptr, obj->id))
+			return false;
+	return true;
+}
+
+bool kckpt_share_may_have_others(struct kckpt_share *share, const struct vm_area_struct *vma)
+{
+	void *entry;
+
+	if (!share->trees_known || !vma->anon_vma)
+		return true;
+	entry = xa_load(&share->trees, (unsigned long)vma->anon_vma->root / sizeof(long));
+	return !entry || !xa_to_value(entry);
+}
+
 struct kckpt_share *kckpt_share_begin(struct kckpt_ctx *ctx)
 {
 	const struct kckpt_object *obj;
@@ -81,6 +135,8 @@ struct kckpt_share *kckpt_share_begin(struct kckpt_ctx *ctx)
 	if (!share)
 		return ERR_PTR(kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "shared pages"));
 	xa_init(&share->seen);
+	xa_init(&share->trees);
+	share->trees_known = ctx->parent && trees_find(ctx, share);
 	return share;
 }
 
@@ -96,6 +152,7 @@ void kckpt_share_end(struct kckpt_share *share)
 		cond_resched();
 	}
 	xa_destroy(&share->seen);
+	xa_destroy(&share->trees);
 	kckpt_share_rows_free(&share->rows);
 	kvfree(share);
 }
@@ -282,7 +339,7 @@ static void area_part(struct vm_area_struct *part, const struct vm_area_struct *
 	part->vm_pgoff += (start - vma->vm_start) >> PAGE_SHIFT;
 }
 
-static int share_tables(struct vm_area_struct *dst, struct vm_area_struct *src, unsigned long start, unsigned long end)
+int kckpt_share_tables(struct vm_area_struct *dst, struct vm_area_struct *src, unsigned long start, unsigned long end)
 {
 	struct vm_area_struct *part = kckpt_alloc(2 * sizeof(*part));
 	int err;
@@ -368,7 +425,7 @@ static int share_huge(struct vm_area_struct *dst, struct vm_area_struct *src, co
 	const struct kckpt_share_run *run;
 	u64 source = rows->runs[*i].source;
 	unsigned long end;
-	int err = share_tables(dst, src, block, block_end);
+	int err = kckpt_share_tables(dst, src, block, block_end);
 
 	if (err)
 		return err;
@@ -412,7 +469,7 @@ static int share_step(struct mm_struct *dst_mm, struct mm_struct *src_mm, const 
 	/* Filled by the contents of a row before, which may have made a huge page, or by a collapse since. */
 	if (fits && !huge && !is_free_range(dst_mm, *addr, end))
 		kckpt_zap(dst, *addr, end - *addr);
-	err = fits && !huge ? share_tables(dst, src, *addr, end) : share_contents(dst_mm, src_mm, *addr, end);
+	err = fits && !huge ? kckpt_share_tables(dst, src, *addr, end) : share_contents(dst_mm, src_mm, *addr, end);
 	*addr = end;
 	return err;
 }

@@ -23,6 +23,9 @@ struct kckpt_share_rows {
 struct kckpt_share {
 	/* By frame: which address space it was saved with, and at what address. Each with a reference to the page. */
 	struct xarray seen;
+	/* For increments: anon_vma tree -> the address space that has areas of it; 0: several. */
+	struct xarray trees;
+	bool trees_known;
 	struct kckpt_share_rows rows;	/* of the address space that is being saved */
 	u32 at;				/* the row that the walk has come to */
 	u32 staged;			/* rows that are in the stream */
@@ -31,6 +34,12 @@ struct kckpt_share {
 /* kckpt_share_begin() - shares if the job has several address spaces, NULL if not, or an error. */
 struct kckpt_share *kckpt_share_begin(struct kckpt_ctx *ctx);
 void kckpt_share_end(struct kckpt_share *share);
+
+/*
+ * kckpt_share_may_have_others() - may another address space of the job have a page of this private area, too? Pages that
+ * were merged (KSM) aside. Its mmap_lock is held.
+ */
+bool kckpt_share_may_have_others(struct kckpt_share *share, const struct vm_area_struct *vma);
 
 /* kckpt_share_find() - find the rows of @obj; before its pages are walked for the stream. */
 int kckpt_share_find(struct kckpt_ctx *ctx, struct kckpt_object *obj);
@@ -48,6 +57,12 @@ int kckpt_share_add(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckp
 
 /* kckpt_share_apply() - map what @rows tell into the new address space @obj, which has no pages yet. */
 int kckpt_share_apply(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_share_rows *rows);
+
+/*
+ * kckpt_share_tables() - copy the page tables from @start to @end as fork() does, for areas that have the same pages in
+ * the same places; both locked by kckpt_share_lock_pair().
+ */
+int kckpt_share_tables(struct vm_area_struct *dst, struct vm_area_struct *src, unsigned long start, unsigned long end);
 
 /*
  * kckpt_share_lock_pair() - mmap_lock of both for writing, as copy_page_range() wants it; nobody else has @dst yet.

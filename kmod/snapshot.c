@@ -15,6 +15,7 @@
 #include "shadow.h"
 #include "snapshot.h"
 #include "stream.h"
+#include "watch.h"
 
 #define LOOK_AGAIN	(HZ / 4)	/* at what is kept */
 
@@ -29,16 +30,46 @@ static DECLARE_WORK(replaced_work, replaced_free);
 
 /* ---- one snapshot ---- */
 
+static void snapshot_close(struct kckpt_snapshot *snapshot);
+static void snapshot_replaced(struct kckpt_snapshot *snapshot);
+
+static void snapshot_mm_free(struct kckpt_snapshot_mm *mm)
+{
+	u32 i;
+
+	kckpt_watch_end(mm);
+	kckpt_watch_trim(mm);
+	for (i = 0; i < mm->nr_layers; i++)
+		mmput(mm->layers[i]);
+	kckpt_blocks_free(&mm->carried);
+	mmdrop(mm->of);
+}
+
+static bool snapshot_needs_worker(const struct kckpt_snapshot *snapshot)
+{
+	u32 i;
+
+	for (i = 0; i < snapshot->nr; i++)
+		if (snapshot->mms[i].trimmed.nr)
+			return true;
+	return false;
+}
+
 static void snapshot_free(struct kref *ref)
 {
 	struct kckpt_snapshot *snapshot = container_of(ref, struct kckpt_snapshot, ref);
 	u32 i;
 
+	if (!(current->flags & PF_KTHREAD) && snapshot_needs_worker(snapshot)) {
+		kref_init(ref);
+		snapshot_replaced(snapshot);
+		return;
+	}
 	for (i = 0; i < snapshot->nr; i++) {
-		mmput(snapshot->mms[i].mm);
-		mmdrop(snapshot->mms[i].of);
+		snapshot_mm_free(&snapshot->mms[i]);
 		cond_resched();
 	}
+	snapshot_close(snapshot->base);
 	kvfree(snapshot);
 }
 
@@ -74,28 +105,72 @@ struct kckpt_snapshot *kckpt_snapshot_make(struct kckpt_ctx *ctx)
 		if (!obj->shadow || !obj->shadow->mm)
 			continue;
 		snapshot->mms[snapshot->nr++] = (struct kckpt_snapshot_mm){
-			.of = obj->shadow->of, .mm = obj->shadow->mm, .object = obj->id,
+			.of = obj->shadow->of, .object = obj->id, .layers = { obj->shadow->mm }, .nr_layers = 1,
+			.carried = obj->unchanged,
 		};
 		obj->shadow->of = obj->shadow->mm = NULL;
+		obj->unchanged = (struct kckpt_block_list){};
 	}
+	snapshot->base = ctx->parent;
+	ctx->parent = NULL;
 	return snapshot;
+}
+
+static struct kckpt_snapshot_mm *snapshot_find(struct kckpt_snapshot *snapshot, const void *mm)
+{
+	u32 i;
+
+	for (i = 0; snapshot && i < snapshot->nr; i++)
+		if (snapshot->mms[i].of == mm)
+			return &snapshot->mms[i];
+	return NULL;
+}
+
+/* From now on nothing of it needs its base. */
+static void snapshot_stand_alone(struct kckpt_snapshot *snapshot)
+{
+	struct kckpt_snapshot_mm *mm;
+	u32 i;
+
+	for (i = 0; i < snapshot->nr; i++) {
+		mm = &snapshot->mms[i];
+		kckpt_watch_follow(mm, &mm->carried, snapshot_find(snapshot->base, mm->of));
+		cond_resched();
+	}
+	snapshot_close(snapshot->base);
+	snapshot->base = NULL;
 }
 
 /* ---- those that the module has ---- */
 
-/* The one of @cgroup, with a reference. */
-static struct kckpt_snapshot *kept_get(u64 cgroup)
+/* The one of @cgroup with the image @image, with a reference, opened. */
+static struct kckpt_snapshot *kept_open(u64 cgroup, const u8 *image, bool *busy)
 {
 	struct kckpt_snapshot *snapshot, *found = NULL;
 
 	mutex_lock(&kept_lock);
 	list_for_each_entry(snapshot, &kept, node)
-		if (snapshot->cgroup == cgroup)
+		if (snapshot->cgroup == cgroup && !memcmp(snapshot->image, image, sizeof(snapshot->image)))
 			found = snapshot;
-	if (found)
+	*busy = found && found->open;
+	if (*busy)
+		found = NULL;
+	if (found) {
+		found->open = true;
 		kref_get(&found->ref);
+	}
 	mutex_unlock(&kept_lock);
 	return found;
+}
+
+static void snapshot_close(struct kckpt_snapshot *snapshot)
+{
+	if (!snapshot)
+		return;
+	mutex_lock(&kept_lock);
+	snapshot->open = false;
+	mutex_unlock(&kept_lock);
+	kckpt_snapshot_put(snapshot);
 }
 
 /* Those that @is_to_go says, under the lock. */
@@ -157,6 +232,15 @@ static void kept_look(struct work_struct *work)
 	kept_free(&gone);
 }
 
+/* A worker frees it, soon. */
+static void snapshot_replaced(struct kckpt_snapshot *snapshot)
+{
+	mutex_lock(&kept_lock);
+	list_add(&snapshot->node, &replaced);
+	queue_work(kckpt_workers, &replaced_work);
+	mutex_unlock(&kept_lock);
+}
+
 static void replaced_free(struct work_struct *work)
 {
 	LIST_HEAD(gone);
@@ -169,6 +253,7 @@ static void replaced_free(struct work_struct *work)
 
 void kckpt_snapshot_retain(struct kckpt_snapshot *snapshot)
 {
+	snapshot_stand_alone(snapshot);
 	mutex_lock(&kept_lock);
 	kept_take(&replaced, is_of_cgroup, snapshot->cgroup);
 	list_add(&snapshot->node, &kept);
@@ -201,33 +286,36 @@ void kckpt_snapshots_exit(void)
 
 /* ---- dump ---- */
 
-static const struct kckpt_snapshot_mm *snapshot_find(const struct kckpt_snapshot *snapshot, const void *mm)
-{
-	u32 i;
-
-	for (i = 0; i < snapshot->nr; i++)
-		if (snapshot->mms[i].of == mm)
-			return &snapshot->mms[i];
-	return NULL;
-}
-
 int kckpt_snapshot_open(struct kckpt_ctx *ctx, const u8 *parent)
 {
-	struct kckpt_snapshot *snapshot = kept_get(ctx->cgroup_id);
+	bool busy;
 
-	if (!snapshot || memcmp(snapshot->image, parent, sizeof(snapshot->image))) {
-		kckpt_snapshot_put(snapshot);
-		return kckpt_fail(ctx, NULL, KCKPT_E_PARENT_NOT_KEPT, 0, "image %pUb", parent);
-	}
-	ctx->parent = snapshot;
-	return 0;
+	ctx->parent = kept_open(ctx->cgroup_id, parent, &busy);
+	if (ctx->parent)
+		return 0;
+	return kckpt_fail(ctx, NULL, busy ? KCKPT_E_PARENT_BUSY : KCKPT_E_PARENT_NOT_KEPT, 0, "image %pUb", parent);
 }
 
-void kckpt_snapshot_match(struct kckpt_ctx *ctx)
+void kckpt_snapshot_close(struct kckpt_ctx *ctx)
+{
+	snapshot_close(ctx->parent);
+	ctx->parent = NULL;
+}
+
+int kckpt_snapshot_match(struct kckpt_ctx *ctx)
 {
 	struct kckpt_object *obj;
+	int err = 0;
 
-	kckpt_for_each_object(&ctx->objs, obj)
-		if (ctx->parent && obj->family == KCKPT_F_mm)
-			obj->parent = snapshot_find(ctx->parent, obj->ptr);
+	if (!ctx->parent)
+		return 0;
+	kckpt_for_each_object(&ctx->objs, obj) {
+		if (obj->family != KCKPT_F_mm)
+			continue;
+		obj->parent = snapshot_find(ctx->parent, obj->ptr);
+		err = kckpt_watch_unchanged(ctx, obj);
+		if (err)
+			break;
+	}
+	return err;
 }

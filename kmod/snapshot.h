@@ -14,14 +14,27 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
+#include "blocks.h"
+
 struct kckpt_ctx;
+struct kckpt_watch;
 struct mm_struct;
 
-/* One address space of it. */
+#define KCKPT_MAX_LAYERS 16
+
+/*
+ * One address space of it. Its *layers* have the pages as they were, never changed but by reclaim and migration. The
+ * first one, made for this snapshot, has all that was changed since the one before; of what is also in older ones the
+ * watch tells which. Without a watch there is one layer.
+ */
 struct kckpt_snapshot_mm {
 	struct mm_struct *of;	/* whose it is: not to be used, but no other one is at this address */
-	struct mm_struct *mm;	/* the pages as they were; never changed but by reclaim and migration */
 	u64 object;		/* id in the image */
+	struct kckpt_watch *watch;	/* NULL: which blocks are unchanged is not known */
+	struct mm_struct *layers[KCKPT_MAX_LAYERS];
+	u32 nr_layers;
+	struct kckpt_block_list carried;	/* until it is retained: what it has in layers of its base */
+	struct kckpt_block_list trimmed;	/* when another one took its place: what that has of its layers */
 };
 
 struct kckpt_snapshot {
@@ -30,6 +43,8 @@ struct kckpt_snapshot {
 	u64 cgroup;		/* id of it, which never comes again */
 	u8 image[16];		/* UUID */
 	u64 digest;		/* of its records */
+	bool open;		/* a session builds on it; under the lock */
+	struct kckpt_snapshot *base;	/* until it is retained: what it builds on, open for it; NULL: on nothing */
 	u32 nr;
 	struct kckpt_snapshot_mm mms[];
 };
@@ -41,13 +56,18 @@ struct kckpt_snapshot *kckpt_snapshot_make(struct kckpt_ctx *ctx);
 void kckpt_snapshot_put(struct kckpt_snapshot *snapshot);
 
 /*
- * Dump. kckpt_snapshot_open() - the image is to build on @parent, a UUID. kckpt_snapshot_match() - tell each address
- * space what that has of it.
+ * Dump. kckpt_snapshot_open() - the image is to build on @parent, a UUID; it is @ctx's alone until
+ * kckpt_snapshot_close(), since what takes its place takes over parts of it. kckpt_snapshot_match() - tell each address
+ * space what it has of it.
  */
 int kckpt_snapshot_open(struct kckpt_ctx *ctx, const u8 *parent);
-void kckpt_snapshot_match(struct kckpt_ctx *ctx);
+void kckpt_snapshot_close(struct kckpt_ctx *ctx);
+int kckpt_snapshot_match(struct kckpt_ctx *ctx);
 
-/* kckpt_snapshot_retain() - the module has it now, in place of the one of the same cgroup; takes the reference. */
+/*
+ * kckpt_snapshot_retain() - the module has it now, in place of the one of the same cgroup; takes the reference. Locks
+ * the memory of the job to look at what it has; no locks are held.
+ */
 void kckpt_snapshot_retain(struct kckpt_snapshot *snapshot);
 
 /* kckpt_snapshot_settle() - wait until those are freed whose place was taken. */

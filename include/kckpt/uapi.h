@@ -228,7 +228,9 @@ enum kckpt_kept {
  * another takes its place, or FORGET, or the job ends, or its memory gets short, or the module is unloaded.
  * Until RETAIN the snapshot before is still there: nothing is lost when an image cannot be written. But a capture with
  * KEEP and without PARENT that finds no room drops it.
- * CAPTURE fails (PARENT_NOT_KEPT) when there is no snapshot of `parent`: an image without parent can then be had.
+ * CAPTURE fails (PARENT_NOT_KEPT) when there is no snapshot of `parent`: an image without parent can then be had. One
+ * session at a time builds on a snapshot, until its image has been read, or with SNAPSHOT until RETAIN or its end; for
+ * others CAPTURE fails (PARENT_BUSY).
  * RETAIN fails (NO_SNAPSHOT) where memory was not kept.
  *
  * COMMIT with SNAPSHOT keeps one of what was restored, as RETAIN does: the next image can build on the one that was
@@ -326,6 +328,7 @@ struct kckpt_stats {
 	__u64 cow_pages;	/* copied while memory was kept, or fewer: page faults of the job */
 	__u32 kept;		/* enum kckpt_kept, of CAPTURE or COMMIT */
 	__u32 reserved;
+	__u64 unchanged_pages;	/* those of parent_pages of which the kernel told that nobody had changed them */
 };
 
 #define KCKPT_IOC_INFO		_IOWR(0xCB, 0, struct kckpt_info)

@@ -25,7 +25,8 @@ std::string stats_text(const struct kckpt_stats &stats)
 				  uint64_t(stats.zero_pages)));
 	if (stats.parent_pages > 0)
 		line("in parent",
-		     fmt::format("{} ({})", uint64_t(stats.parent_pages), human_bytes(stats.parent_pages * 4096)));
+		     fmt::format("{} ({}), {} of them not looked at", uint64_t(stats.parent_pages),
+				 human_bytes(stats.parent_pages * 4096), uint64_t(stats.unchanged_pages)));
 	if (stats.cow_pages > 0)
 		line("copies",
 		     fmt::format("{} or fewer ({})", uint64_t(stats.cow_pages), human_bytes(stats.cow_pages * 4096)));
@@ -45,6 +46,7 @@ nlohmann::ordered_json stats_json(const struct kckpt_stats &stats)
 		{"pages", uint64_t(stats.pages)},
 		{"zero_pages", uint64_t(stats.zero_pages)},
 		{"parent_pages", uint64_t(stats.parent_pages)},
+		{"unchanged_pages", uint64_t(stats.unchanged_pages)},
 		{"cow_pages", uint64_t(stats.cow_pages)},
 		{"freeze_ns", uint64_t(stats.freeze_ns)},
 		{"capture_ns", uint64_t(stats.capture_ns)},
