@@ -17,7 +17,8 @@
 #ifdef KCKPT_FAULTS
 #define KCKPT_HAS_FAULTS true
 bool kckpt_should_fail(void);
-bool kckpt_checks_unchanged(void);	/* is what is said to be unchanged looked at all the same, and also where that is little? */
+/* Is what is said to be unchanged looked at all the same, and little memory treated as if it were much? See watch.c. */
+bool kckpt_checks_unchanged(void);
 u32 kckpt_abi(void);		/* what <debugfs>/kckpt/abi was set to, so that a tool can meet another module */
 void kckpt_fault_init(void);
 void kckpt_fault_exit(void);

@@ -26,13 +26,18 @@
 #include "watch.h"
 
 #define HUGE_BLOCKS	(PMD_SIZE / KCKPT_BLOCK_SIZE)
-#define MIN_BLOCKS	(16 * HUGE_BLOCKS)	/* of less memory all is looked at: that costs less than to be told */
 #define AT_ONCE		64	/* page tables that are compared with the job's memory locked */
-#define COPY_AT_LEAST	(64 * HUGE_BLOCKS)	/* blocks of older layers that may be copied again: there shall be few */
 
-static bool watch_worthwhile(u32 nr)
+/* Of less memory all is looked at: that costs less than to be told. */
+static u32 least_watched(void)
 {
-	return nr >= (kckpt_checks_unchanged() ? 1 : MIN_BLOCKS);
+	return kckpt_checks_unchanged() ? 1 : 16 * HUGE_BLOCKS;
+}
+
+/* So many blocks of older layers may be copied again whatever has changed: there shall be few layers. */
+static u32 least_merged(void)
+{
+	return kckpt_checks_unchanged() ? 0 : 64 * HUGE_BLOCKS;
 }
 
 /* ---- what the kernel tells ---- */
@@ -250,7 +255,7 @@ static struct kckpt_blocks *blocks_of(const struct kckpt_block_list *list, bool 
 
 	for (i = 0; i < list->nr; i++)
 		nr += kckpt_run_blocks(&list->runs[i]);
-	if (nr > KCKPT_MAX_BLOCKS || !(few || watch_worthwhile(nr)))
+	if (nr > KCKPT_MAX_BLOCKS || !(few || nr >= least_watched()))
 		return NULL;
 	runs = ALIGN(struct_size(blocks, runs, list->nr), sizeof(long));
 	blocks = kckpt_alloc(runs + BITS_TO_LONGS(nr) * sizeof(long));
@@ -602,7 +607,7 @@ static u32 layers_count(const struct kckpt_blocks *blocks, u32 *counts)
 static unsigned long layers_to_merge(const struct kckpt_blocks *blocks, u32 nr_layers)
 {
 	u32 counts[KCKPT_MAX_LAYERS] = {}, changed = blocks->nr - layers_count(blocks, counts), left = nr_layers, i, least;
-	unsigned long room = max_t(unsigned long, 2 * changed, COPY_AT_LEAST), merged = 0;
+	unsigned long merged = 0, room = max(2 * changed, least_merged());
 
 	for (;; left--) {
 		for (i = 0, least = nr_layers; i < nr_layers; i++)

@@ -12,9 +12,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/swap.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,6 +60,9 @@ static long long number_in(const char *text, const char *name)
 	return at ? atoll(at + strlen(name) + 4) : -1;
 }
 
+/* Of those that the parent of the last image has: how many were not looked at, since nobody had changed them. */
+static long long nr_unchanged;
+
 /* The next image, on top of the one before; the job runs on. Returns how many pages it has. */
 static long long dump_running(int i)
 {
@@ -70,6 +75,8 @@ static long long dump_running(int i)
 	expect_done(result);
 	EXPECT_TRUE(strstr(result.text, "\"snapshot\": true"));
 	ASSERT_TRUE(runner_runs(&job));
+	nr_unchanged = number_in(result.text, "unchanged_pages");
+	EXPECT_TRUE(nr_unchanged >= 0 && nr_unchanged <= number_in(result.text, "parent_pages"));
 	return number_in(result.text, "pages");
 }
 
@@ -130,6 +137,69 @@ TEST_LIMIT(increments_of_a_child_that_writes_everything, 300)
 {
 	runner_with_children = true;
 	expect_all_of_a_chain(child_writes_in_turns);
+}
+
+/* ---- what nobody has changed ---- */
+
+#define LONG 24
+
+/* So little that most blocks are as they were, and what has changed is in many layers of the snapshot. */
+static void expect_all_of_a_long_chain(job_fn *fn)
+{
+	long long unchanged = 0;
+	int i;
+
+	turns_changes = 1;
+	start(fn);
+	for (i = 0; i < LONG; i++) {
+		dump_running(i);
+		unchanged += nr_unchanged;
+	}
+	test_say("%lld pages were not looked at, in %d images", unchanged, LONG);
+	EXPECT_TRUE(unchanged > 0);
+	kill_job();
+	for (i = 0; i < LONG; i += 5)
+		expect_restored(name_of(i));
+	expect_restored(name_of(LONG - 1));
+}
+
+TEST_LIMIT(increments_of_a_job_that_changes_little, 300)
+{
+	expect_all_of_a_long_chain(writes_here_and_there);
+}
+
+static int fork_and_write(void)
+{
+	pid_t pid = fork(), parent = getppid();
+	int ret;
+
+	JOB_SETUP(pid >= 0);
+	ret = writes_here_and_there();
+	kill(pid ? pid : parent, SIGKILL);
+	return ret;
+}
+
+TEST_LIMIT(increments_of_two_that_change_little, 300)
+{
+	runner_with_children = true;
+	expect_all_of_a_long_chain(fork_and_write);
+}
+
+/* Where the same pages may be in both, all are looked at. */
+TEST_LIMIT(increments_of_two_that_share_all, 300)
+{
+	int i;
+
+	runner_with_children = true;
+	turns_changes = 1;
+	start(both_write_here_and_there);
+	for (i = 0; i < DEEP; i++) {
+		dump_running(i);
+		EXPECT_TRUE(nr_unchanged < 100);
+	}
+	kill_job();
+	for (i = 0; i < DEEP; i++)
+		expect_restored(name_of(i));
 }
 
 /* ---- across restores ---- */
@@ -294,6 +364,22 @@ static int writes_some(void)
 	}
 }
 
+/* Writes to none of its pages, and looks at two, which somebody else is to write to. */
+static int waits_with_memory(void)
+{
+	char *all = mmap(NULL, nr_pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	JOB_SETUP(all != MAP_FAILED && !madvise(all, nr_pages * PAGE, MADV_NOHUGEPAGE));
+	memset(all, 7, nr_pages * PAGE);
+	job_notes()[2] = (uintptr_t)all;
+	for (;;) {
+		if (job_notes()[1])
+			JOB_CHECK(all[100 * PAGE] == 8 && all[3000 * PAGE] == 8 && all[200 * PAGE] == 7);
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+		usleep(1000);
+	}
+}
+
 /* A few are written by any program: its stack, its libraries' data. */
 #define OTHERS 40
 
@@ -301,6 +387,81 @@ static int writes_some_locked(void)
 {
 	JOB_SETUP(!mlockall(MCL_CURRENT | MCL_FUTURE));
 	return writes_some();
+}
+
+#define BLOCK 16	/* pages that are looked at together */
+
+/* Only what is in blocks that were not complete, or have changed. */
+TEST(increments_do_not_look_at_what_nobody_changed)
+{
+	long long looked;
+	int i;
+
+	nr_pages = 4000;
+	start(writes_some);
+	dump_running(0);
+	EXPECT_EQ(0, nr_unchanged);
+	for (i = 1; i < 4; i++) {
+		dump_running(i);
+		EXPECT_TRUE(nr_unchanged > (long long)nr_pages - 2 * BLOCK);
+	}
+	job_notes()[1] = 10;	/* in each step others */
+	ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+	job_notes()[1] = 0;
+	ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+	looked = dump_running(i++);
+	EXPECT_TRUE(nr_unchanged < (long long)nr_pages - BLOCK);
+	test_say("%lld pages, %lld not looked at", looked, nr_unchanged);
+	/* What had changed is in a layer of its own, which is so small that it is copied, and looked at, once more. */
+	dump_running(i);
+	EXPECT_TRUE(nr_unchanged > (long long)nr_pages - 6 * BLOCK);
+	kill_job();
+	expect_restored(name_of(i));
+}
+
+/* Nor after a restore: what it keeps is watched, too. */
+TEST(increments_after_a_restore_do_not_look_either)
+{
+	nr_pages = 4000;
+	start(writes_some);
+	dump_running(0);
+	kill_job();
+	restore_kept(name_of(0));
+	ASSERT_TRUE(runner_runs(&job));
+	dump_running(1);
+	EXPECT_TRUE(nr_unchanged > (long long)nr_pages - 2 * BLOCK);
+	kill_job();
+	expect_restored(name_of(1));
+}
+
+/* Others may write to the memory of a job, too. */
+TEST(increments_see_what_others_write)
+{
+	struct iovec local, remote;
+	uint64_t word = 0;
+	char byte = 8;
+	int i;
+
+	nr_pages = 4000;
+	start(waits_with_memory);
+	dump_running(0);
+	for (i = 1; i < 4; i++) {
+		dump_running(i);
+		EXPECT_TRUE(nr_unchanged > (long long)nr_pages - 2 * BLOCK);
+	}
+	local = (struct iovec){ &byte, 1 };
+	remote = (struct iovec){ (char *)job_notes()[2] + 100 * PAGE, 1 };
+	ASSERT_EQ(1, process_vm_writev(job.pid, &local, 1, &remote, 1, 0));
+	ASSERT_EQ(0, ptrace(PTRACE_SEIZE, job.pid, 0, 0) ?: ptrace(PTRACE_INTERRUPT, job.pid, 0, 0));
+	ASSERT_EQ(job.pid, waitpid(job.pid, NULL, __WALL));
+	memset(&word, 8, sizeof(word));
+	ASSERT_EQ(0, ptrace(PTRACE_POKEDATA, job.pid, (char *)job_notes()[2] + 3000 * PAGE, word) ?:
+		     ptrace(PTRACE_DETACH, job.pid, 0, 0));
+	job_notes()[1] = 1;	/* from now on it wants them */
+	dump_running(i);
+	EXPECT_TRUE(nr_unchanged <= (long long)nr_pages - 2 * BLOCK);
+	kill_job();
+	expect_restored(name_of(i));
 }
 
 /* Nor is anything that a restore in between does to the memory taken for a write of the job. */
@@ -622,6 +783,67 @@ TEST(increments_need_a_snapshot)
 	close(dev);
 	ASSERT_TRUE(runner_runs(&job));
 	kill_job();
+}
+
+/* What takes the place of a snapshot takes parts of it: it cannot do so for two. */
+TEST(increments_build_on_an_image_one_at_a_time)
+{
+	struct kckpt_capture request = {
+		.flags = KCKPT_CAPTURE_KEEP | KCKPT_CAPTURE_SNAPSHOT | KCKPT_CAPTURE_PARENT,
+	};
+	struct image image = {}, parent;
+	int dev;
+
+	nr_pages = 1000;
+	start(writes_some);
+	dump_running(0);
+	parent = read_image(name_of(0));
+	memcpy(request.parent, ((struct kckpt_header *)parent.data)->uuid, sizeof(request.parent));
+	dev = device_open();
+	ASSERT_EQ(0, device_freeze(dev, job.cgroup) ?: device_capture_with(dev, &request) ?:
+		     device_do(dev, KCKPT_IOC_THAW) ?: device_read(dev, &image));
+	expect_said(TOOL("--json", "dump", job.cgroup, "--leave-running", "--parent", name_of(0), "-o", name_of(1)),
+		    "PARENT_BUSY");
+	/* A whole one needs nobody. */
+	expect_done(TOOL("dump", job.cgroup, "--leave-running", "-o", test_path("whole")));
+	close(dev);
+	/* Whatever the other one has seen, and not kept. */
+	dump_running(1);
+	dump_running(2);
+	kill_job();
+	expect_restored(name_of(1));
+	expect_restored(name_of(2));
+}
+
+/* Others may replace it, or forget it, while an image builds on it. */
+TEST(increments_on_what_was_forgotten_meanwhile)
+{
+	struct kckpt_capture request = {
+		.flags = KCKPT_CAPTURE_KEEP | KCKPT_CAPTURE_SNAPSHOT | KCKPT_CAPTURE_PARENT,
+	};
+	struct image image = {}, parent;
+	int dev, fd;
+
+	nr_pages = 1000;
+	start(writes_some);
+	dump_running(0);
+	dump_running(1);
+	parent = read_image(name_of(1));
+	memcpy(request.parent, ((struct kckpt_header *)parent.data)->uuid, sizeof(request.parent));
+	dev = device_open();
+	ASSERT_EQ(0, device_freeze(dev, job.cgroup) ?: device_capture_with(dev, &request) ?:
+		     device_do(dev, KCKPT_IOC_THAW));
+	expect_done(TOOL("forget", job.cgroup));
+	ASSERT_EQ(0, device_read(dev, &image) ?: device_do(dev, KCKPT_IOC_RETAIN));
+	close(dev);
+	fd = open(name_of(2), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ASSERT_TRUE(fd >= 0 && write(fd, image.data, image.len) == (ssize_t)image.len);
+	close(fd);
+	ASSERT_TRUE(runner_runs(&job));
+	dump_running(3);
+	EXPECT_TRUE(nr_unchanged > (long long)nr_pages - 2 * BLOCK);
+	kill_job();
+	expect_restored(name_of(3));
 }
 
 /* An image that could not be written takes nothing away from the one before. */

@@ -138,6 +138,7 @@ static uint64_t wanted[NR_ALL];		/* what is in each page */
 static bool or_zero[NR_ALL];		/* the kernel may take it, and has not been told otherwise */
 static uint32_t seed = 1;
 bool turns_without_free;
+int turns_changes = 40;
 
 static volatile uint64_t *place(uint32_t i)
 {
@@ -220,7 +221,7 @@ static int go_on_here_and_there(void)
 
 	for (;;) {
 		JOB_TRY(look_everywhere());
-		for (i = 0; i < 40; i++)
+		for (i = 0; i < turns_changes; i++)
 			JOB_SETUP(change_something());
 		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
 		usleep(2000);

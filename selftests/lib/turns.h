@@ -20,6 +20,9 @@ int writes_here_and_there(void);
 /* Not freed lazily (MADV_FREE), which the kernel may do between two looks of others at the same frozen job. */
 extern bool turns_without_free;
 
+/* Changes in each step, which are 2 ms apart. */
+extern int turns_changes;
+
 /* The same in two processes that began with the same pages. */
 int both_write_here_and_there(void);
 
