@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Lists of *blocks*: pieces of an address space that are looked at as a whole, aligned. Larger ones would mean that more is
- * copied and compared where single pages have changed, smaller ones longer lists; of these, the page table entries fill
- * two cache lines.
+ * Lists of *blocks*: pieces of an address space that are looked at as a whole, aligned. Larger ones would mean that
+ * more is copied and compared where single pages have changed, smaller ones longer lists; of these, the page table
+ * entries fill two cache lines.
  */
 #ifndef KCKPT_BLOCKS_H
 #define KCKPT_BLOCKS_H

@@ -2,8 +2,8 @@
 /*
  * The fail-nth hook: makes the n-th allocation, copy, wait or page operation of the module fail, so that tests can
  * walk through every failure path. Write n to <debugfs>/kckpt/fail_nth (0: off); reading it tells how many
- * points were passed since. Other files of that directory: abi, see kckpt_abi(), and check_unchanged, which is 1 unless it
- * is set to 0, see kckpt_checks_unchanged(). Compiled to nothing without KCKPT_FAULTS.
+ * points were passed since. Other files of that directory: abi, see kckpt_abi(), and check_unchanged, which is 1 unless
+ * it is set to 0, see kckpt_checks_unchanged(). Compiled to nothing without KCKPT_FAULTS.
  */
 #ifndef KCKPT_FAULT_H
 #define KCKPT_FAULT_H

@@ -36,8 +36,8 @@ struct kckpt_share *kckpt_share_begin(struct kckpt_ctx *ctx);
 void kckpt_share_end(struct kckpt_share *share);
 
 /*
- * kckpt_share_may_have_others() - may another address space of the job have a page of this private area, too? Pages that
- * were merged (KSM) aside. Its mmap_lock is held.
+ * kckpt_share_may_have_others() - may another address space of the job have a page of this private area, too? Pages
+ * that were merged (KSM) aside. Its mmap_lock is held.
  */
 bool kckpt_share_may_have_others(struct kckpt_share *share, const struct vm_area_struct *vma);
 

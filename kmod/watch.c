@@ -5,8 +5,8 @@
  * A change is told before it is made, and again after. So it does not matter that bits are set while the job runs: who
  * sets one compares the page tables afterwards, under their lock, and what is done later is told later.
  *
- * Locks: mmap_lock of the job, its page table locks, then kckpt_watch.lock. The kernel calls us with locks of its own, maybe
- * to get memory: nothing is allocated there.
+ * Locks: mmap_lock of the job, its page table locks, then kckpt_watch.lock. The kernel calls us with locks of its own,
+ * maybe to get memory: nothing is allocated there.
  */
 #include <linux/bitmap.h>
 #include <linux/kthread.h>
@@ -283,9 +283,9 @@ static long blocks_bit(const struct kckpt_blocks *blocks, unsigned long addr)
 }
 
 /*
- * All of it is taken for unchanged: of what the newest layer has we do not know yet, watch_compare() looks. What is carried
- * over was a part of @old; where that is not marked any more it was changed in between, and after @blocks has taken its
- * place @old is not told any more.
+ * All of it is taken for unchanged: of what the newest layer has we do not know yet, watch_compare() looks. What is
+ * carried over was a part of @old; where that is not marked any more it was changed in between, and after @blocks has
+ * taken its place @old is not told any more.
  */
 static void watch_put(struct kckpt_watch *watch, struct kckpt_blocks *blocks)
 {
@@ -606,8 +606,9 @@ static u32 layers_count(const struct kckpt_blocks *blocks, u32 *counts)
  */
 static unsigned long layers_to_merge(const struct kckpt_blocks *blocks, u32 nr_layers)
 {
-	u32 counts[KCKPT_MAX_LAYERS] = {}, changed = blocks->nr - layers_count(blocks, counts), left = nr_layers, i, least;
-	unsigned long merged = 0, room = max(2 * changed, least_merged());
+	u32 counts[KCKPT_MAX_LAYERS] = {}, changed = blocks->nr - layers_count(blocks, counts);
+	u32 room = max(2 * min(changed, U32_MAX / 2), least_merged()), left = nr_layers, i, least;
+	unsigned long merged = 0;
 
 	for (;; left--) {
 		for (i = 0, least = nr_layers; i < nr_layers; i++)
@@ -615,7 +616,7 @@ static unsigned long layers_to_merge(const struct kckpt_blocks *blocks, u32 nr_l
 				least = i;
 		if (least == nr_layers || (counts[least] > room && left < KCKPT_MAX_LAYERS))
 			return merged;
-		room -= min_t(unsigned long, room, counts[least]);
+		room -= min(room, counts[least]);
 		__set_bit(least, &merged);
 	}
 }

@@ -4,8 +4,9 @@
  * increment need not look at them.
  *
  * An mmu_notifier is told of whatever is done to pages that are mapped. It is not told of first faults; so only a
- * *block* (see blocks.h) that was mapped completely, and as the snapshot has it, can be unchanged. From then on each change of it is told: who wants to write to a page that the snapshot maps too gets a copy, and that
- * is one. See docs/adr/0025-unchanged-blocks-told-by-the-kernel.md for what was looked at in the kernel.
+ * *block* (see blocks.h) that was mapped completely, and as the snapshot has it, can be unchanged. From then on each
+ * change of it is told: who wants to write to a page that the snapshot maps too gets a copy, and that is one. See
+ * docs/adr/0025-unchanged-blocks-told-by-the-kernel.md for what was looked at in the kernel.
  */
 #ifndef KCKPT_WATCH_H
 #define KCKPT_WATCH_H
@@ -45,10 +46,10 @@ int kckpt_watch_unchanged(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 struct mm_struct *kckpt_watch_layer(const struct kckpt_snapshot_mm *snapshot, unsigned long addr);
 
 /*
- * kckpt_watch_follow() - watch what @now is of, from now on. @carried: what it has not a copy of, since it was unchanged;
- * @now takes the watch and these layers over from @old, or from NULL, which must be open and is left with what is to be
- * freed, and trimmed by kckpt_watch_trim(), in a worker. The job may run, and may have ended. Where something fails,
- * less is known to be unchanged.
+ * kckpt_watch_follow() - watch what @now is of, from now on. @carried: what it has not a copy of, since it was
+ * unchanged; @now takes the watch and these layers over from @old, which must be open, or NULL. @old keeps what is
+ * to be freed, and trimmed by kckpt_watch_trim(), in a worker. The job may run, and may have ended. Where something
+ * fails, less is known to be unchanged.
  */
 void kckpt_watch_follow(struct kckpt_snapshot_mm *now, struct kckpt_block_list *carried, struct kckpt_snapshot_mm *old);
 void kckpt_watch_trim(struct kckpt_snapshot_mm *old);

@@ -227,7 +227,8 @@ Result<DumpJob::Outcome> AutoCommand::dump_to(const std::string &path)
 		last_.clear();
 	job_.parent = last_;
 	Result<DumpJob::Outcome> outcome = job_.run(*cgroup_);
-	if (!outcome && !job_.parent.empty() && outcome.error().has(KCKPT_E_PARENT_NOT_KEPT)) {
+	if (!outcome && !job_.parent.empty() &&
+	    (outcome.error().has(KCKPT_E_PARENT_NOT_KEPT) || outcome.error().has(KCKPT_E_PARENT_BUSY))) {
 		job_.parent.clear();
 		outcome = job_.run(*cgroup_);
 	}

@@ -24,9 +24,8 @@ std::string stats_text(const struct kckpt_stats &stats)
 	line("pages", fmt::format("{} ({}), {} zero", uint64_t(stats.pages), human_bytes(stats.pages * 4096),
 				  uint64_t(stats.zero_pages)));
 	if (stats.parent_pages > 0)
-		line("in parent",
-		     fmt::format("{} ({}), {} of them not looked at", uint64_t(stats.parent_pages),
-				 human_bytes(stats.parent_pages * 4096), uint64_t(stats.unchanged_pages)));
+		line("in parent", fmt::format("{} ({}), {} of them not looked at", uint64_t(stats.parent_pages),
+					      human_bytes(stats.parent_pages * 4096), uint64_t(stats.unchanged_pages)));
 	if (stats.cow_pages > 0)
 		line("copies",
 		     fmt::format("{} or fewer ({})", uint64_t(stats.cow_pages), human_bytes(stats.cow_pages * 4096)));
