@@ -14,7 +14,7 @@ void kckpt_blocks_free(struct kckpt_block_list *list)
 static int blocks_grow(struct kckpt_block_list *list)
 {
 	u32 room = list->room ? list->room * 2 : 16;
-	struct kckpt_block_run *more = room > KCKPT_MAX_BLOCKS ? NULL : kckpt_alloc((size_t)room * sizeof(*more));
+	struct kckpt_block_run *more = room > KCKPT_MAX_BLOCK_RUNS ? NULL : kckpt_alloc((size_t)room * sizeof(*more));
 
 	if (!more)
 		return -ENOMEM;

@@ -13,6 +13,7 @@
 #define KCKPT_BLOCK_PAGES	16
 #define KCKPT_BLOCK_SIZE	(KCKPT_BLOCK_PAGES * PAGE_SIZE)
 #define KCKPT_MAX_BLOCKS	(1U << 28)	/* in all: 16 TiB */
+#define KCKPT_MAX_BLOCK_RUNS	(1U << 20)
 
 /* Blocks that follow each other. */
 struct kckpt_block_run {

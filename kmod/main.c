@@ -15,6 +15,7 @@
 #include "session.h"
 #include "snapshot.h"
 #include "stream.h"
+#include "watch.h"
 
 bool kckpt_untested;
 
@@ -78,6 +79,7 @@ static void __exit kckpt_exit(void)
 {
 	kckpt_chardev_exit();
 	kckpt_snapshots_exit();
+	kckpt_watches_exit();
 	kckpt_events_exit();
 	kckpt_fault_exit();
 	kckpt_workers_exit();

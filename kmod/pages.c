@@ -84,8 +84,8 @@ static pmd_t parent_pmd_at(struct batch_find *find, unsigned long addr)
 /*
  * Does it map @page at @addr? We hold the lock under which @page is mapped there in the job's memory, so it is that
  * page all the time, and nobody writes to what is also mapped in a snapshot: it is as it was. Nothing is locked in the
- * snapshot: its tables stay until it goes, and an entry that is just being changed (by reclaim or migration) at worst
- * looks like another page.
+ * snapshot, which is ours alone: its tables stay until we are done, and an entry that is just being changed (by reclaim
+ * or migration) at worst looks like another page.
  */
 static bool parent_has(struct batch_find *find, unsigned long addr, const struct page *page)
 {
@@ -176,7 +176,7 @@ static int batch_pte(void *private, unsigned long addr, pte_t pte)
 	return PageAnon(page) ? batch_add_page(find, addr, page) : 0;
 }
 
-/* The walk came back to the middle of what has become a huge page since. */
+/* The walk came back to the middle of what has become a huge page since, or is of a part of it. */
 static int batch_huge_rest(struct batch_find *find, unsigned long addr, unsigned long end, struct page *head)
 {
 	struct page *page = head + ((addr & ~HPAGE_PMD_MASK) >> PAGE_SHIFT);
@@ -195,7 +195,7 @@ static int batch_huge(struct batch_find *find, unsigned long addr, unsigned long
 
 	if (!PageAnon(head))
 		return 0;	/* the huge zero page, or page cache */
-	if (!IS_ALIGNED(addr, HPAGE_PMD_SIZE))
+	if (!IS_ALIGNED(addr, HPAGE_PMD_SIZE) || end - addr < HPAGE_PMD_SIZE)
 		return batch_huge_rest(find, addr, end, head);
 	same = find->parent && parent_has_huge(find, addr, head);
 	if (same && !find->noted)

@@ -23,6 +23,7 @@
 #include "shadow.h"
 #include "share.h"
 #include "snapshot.h"
+#include "watch.h"
 
 #define MAX_COPIES	(64UL << (20 - PAGE_SHIFT))	/* pages; more would take too long */
 #define SLACK		(16UL << (20 - PAGE_SHIFT))	/* pages that are left to others */
@@ -218,22 +219,33 @@ static int shadow_copy_all(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsi
 
 /* ---- address spaces ---- */
 
-/* But for @unchanged, which an older snapshot has. */
+/* But for @unchanged, from its run @i on, which an older snapshot has. */
+static int shadow_parts(struct vm_area_struct *copy, struct vm_area_struct *vma,
+			const struct kckpt_block_list *unchanged, u32 i)
+{
+	struct vm_area_struct *parts = kckpt_alloc(2 * sizeof(*parts));
+	unsigned long addr = vma->vm_start;
+	int err = parts ? 0 : -ENOMEM;
+
+	for (; i < unchanged->nr && unchanged->runs[i].start < vma->vm_end && !err; i++) {
+		if (unchanged->runs[i].start > addr)
+			err = kckpt_share_part(parts, copy, vma, addr, unchanged->runs[i].start);
+		addr = min(unchanged->runs[i].end, vma->vm_end);
+	}
+	if (!err && addr < vma->vm_end)
+		err = kckpt_share_part(parts, copy, vma, addr, vma->vm_end);
+	kvfree(parts);
+	return err;
+}
+
 static int shadow_tables(struct vm_area_struct *copy, struct vm_area_struct *vma,
 			 const struct kckpt_block_list *unchanged)
 {
 	u32 i = kckpt_blocks_find(unchanged->runs, unchanged->nr, vma->vm_start);
-	unsigned long addr = vma->vm_start;
-	int err = 0;
 
-	if (i == unchanged->nr || unchanged->runs[i].start >= vma->vm_end)
-		return kcall(copy_page_range)(copy, vma);
-	for (; i < unchanged->nr && unchanged->runs[i].start < vma->vm_end && !err; i++) {
-		if (unchanged->runs[i].start > addr)
-			err = kckpt_share_tables(copy, vma, addr, unchanged->runs[i].start);
-		addr = min(unchanged->runs[i].end, vma->vm_end);
-	}
-	return err || addr == vma->vm_end ? err : kckpt_share_tables(copy, vma, addr, vma->vm_end);
+	if (i < unchanged->nr && unchanged->runs[i].start < vma->vm_end)
+		return shadow_parts(copy, vma, unchanged, i);
+	return kcall(copy_page_range)(copy, vma);
 }
 
 /* Is all of the area in there? */
@@ -317,6 +329,7 @@ static int shadow_mm(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	others = set_active_memcg(memcg);
 	err = kckpt_share_lock_pair(from, mm);
 	if (!err) {
+		kckpt_watch_unchanged(ctx, obj);
 		err = shadow_areas(ctx, mm, from, &obj->unchanged);
 		kckpt_share_unlock_pair(from, mm);
 	}

@@ -339,19 +339,22 @@ static void area_part(struct vm_area_struct *part, const struct vm_area_struct *
 	part->vm_pgoff += (start - vma->vm_start) >> PAGE_SHIFT;
 }
 
-int kckpt_share_tables(struct vm_area_struct *dst, struct vm_area_struct *src, unsigned long start, unsigned long end)
+int kckpt_share_part(struct vm_area_struct *parts, struct vm_area_struct *dst, struct vm_area_struct *src,
+		     unsigned long start, unsigned long end)
 {
-	struct vm_area_struct *part = kckpt_alloc(2 * sizeof(*part));
-	int err;
-
-	if (!part)
-		return -ENOMEM;
 	kckpt_vma_start_write(src);
 	kckpt_vma_start_write(dst);
-	area_part(&part[0], dst, start, end);
-	area_part(&part[1], src, start, end);
-	err = kcall(copy_page_range)(&part[0], &part[1]);
-	kvfree(part);
+	area_part(&parts[0], dst, start, end);
+	area_part(&parts[1], src, start, end);
+	return kcall(copy_page_range)(&parts[0], &parts[1]);
+}
+
+static int share_tables(struct vm_area_struct *dst, struct vm_area_struct *src, unsigned long start, unsigned long end)
+{
+	struct vm_area_struct *parts = kckpt_alloc(2 * sizeof(*parts));
+	int err = parts ? kckpt_share_part(parts, dst, src, start, end) : -ENOMEM;
+
+	kvfree(parts);
 	return err;
 }
 
@@ -425,7 +428,7 @@ static int share_huge(struct vm_area_struct *dst, struct vm_area_struct *src, co
 	const struct kckpt_share_run *run;
 	u64 source = rows->runs[*i].source;
 	unsigned long end;
-	int err = kckpt_share_tables(dst, src, block, block_end);
+	int err = share_tables(dst, src, block, block_end);
 
 	if (err)
 		return err;
@@ -469,7 +472,7 @@ static int share_step(struct mm_struct *dst_mm, struct mm_struct *src_mm, const 
 	/* Filled by the contents of a row before, which may have made a huge page, or by a collapse since. */
 	if (fits && !huge && !is_free_range(dst_mm, *addr, end))
 		kckpt_zap(dst, *addr, end - *addr);
-	err = fits && !huge ? kckpt_share_tables(dst, src, *addr, end) : share_contents(dst_mm, src_mm, *addr, end);
+	err = fits && !huge ? share_tables(dst, src, *addr, end) : share_contents(dst_mm, src_mm, *addr, end);
 	*addr = end;
 	return err;
 }

@@ -59,10 +59,11 @@ int kckpt_share_add(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckp
 int kckpt_share_apply(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_share_rows *rows);
 
 /*
- * kckpt_share_tables() - copy the page tables from @start to @end as fork() does, for areas that have the same pages in
- * the same places; both locked by kckpt_share_lock_pair().
+ * kckpt_share_part() - copy the page tables from @start to @end as fork() does, for areas that have the same pages in
+ * the same places; both locked by kckpt_share_lock_pair(). @parts: room for two areas.
  */
-int kckpt_share_tables(struct vm_area_struct *dst, struct vm_area_struct *src, unsigned long start, unsigned long end);
+int kckpt_share_part(struct vm_area_struct *parts, struct vm_area_struct *dst, struct vm_area_struct *src,
+		     unsigned long start, unsigned long end);
 
 /*
  * kckpt_share_lock_pair() - mmap_lock of both for writing, as copy_page_range() wants it; nobody else has @dst yet.

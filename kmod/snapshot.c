@@ -37,10 +37,10 @@ static void snapshot_mm_free(struct kckpt_snapshot_mm *mm)
 {
 	u32 i;
 
-	kckpt_watch_end(mm);
 	kckpt_watch_trim(mm);
 	for (i = 0; i < mm->nr_layers; i++)
 		mmput(mm->layers[i]);
+	kckpt_watch_end(mm);
 	kckpt_blocks_free(&mm->carried);
 	mmdrop(mm->of);
 }
@@ -126,7 +126,7 @@ static struct kckpt_snapshot_mm *snapshot_find(struct kckpt_snapshot *snapshot, 
 	return NULL;
 }
 
-/* From now on nothing of it needs its base. */
+/* From now on nothing of it needs its base, of which it has parts: that stays open, so nobody else can build on it. */
 static void snapshot_stand_alone(struct kckpt_snapshot *snapshot)
 {
 	struct kckpt_snapshot_mm *mm;
@@ -137,7 +137,7 @@ static void snapshot_stand_alone(struct kckpt_snapshot *snapshot)
 		kckpt_watch_follow(mm, &mm->carried, snapshot_find(snapshot->base, mm->of));
 		cond_resched();
 	}
-	snapshot_close(snapshot->base);
+	kckpt_snapshot_put(snapshot->base);
 	snapshot->base = NULL;
 }
 
@@ -313,7 +313,7 @@ int kckpt_snapshot_match(struct kckpt_ctx *ctx)
 		if (obj->family != KCKPT_F_mm)
 			continue;
 		obj->parent = snapshot_find(ctx->parent, obj->ptr);
-		err = kckpt_watch_unchanged(ctx, obj);
+		err = kckpt_watch_find(ctx, obj);
 		if (err)
 			break;
 	}

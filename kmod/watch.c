@@ -21,46 +21,58 @@
 #include "family.h"
 #include "fault.h"
 #include "ksym.h"
+#include "main.h"
 #include "share.h"
 #include "snapshot.h"
+#include "stream.h"
 #include "watch.h"
 
 #define HUGE_BLOCKS	(PMD_SIZE / KCKPT_BLOCK_SIZE)
 #define AT_ONCE		64	/* page tables that are compared with the job's memory locked */
+#define MANY_RUNS	(1U << 18)	/* one layer has less */
+#define RUNS_AT_ONCE	1024	/* in which bits are cleared under the spinlock */
+
+static LIST_HEAD(ended);	/* forgotten by a worker */
+static DEFINE_SPINLOCK(ended_lock);
 
 /* Of less memory all is looked at: that costs less than to be told. */
 static u32 least_watched(void)
 {
-	return kckpt_checks_unchanged() ? 1 : 16 * HUGE_BLOCKS;
+	return kckpt_checks_unchanged() ? 1 : 32 * HUGE_BLOCKS;
 }
 
 /* So many blocks of older layers may be copied again whatever has changed: there shall be few layers. */
 static u32 least_merged(void)
 {
-	return kckpt_checks_unchanged() ? 0 : 64 * HUGE_BLOCKS;
+	return kckpt_checks_unchanged() ? 0 : 16 * HUGE_BLOCKS;
 }
 
 /* ---- what the kernel tells ---- */
 
-/* Does @each for the bits of what is watched from @start to @end, until that is true. */
-static bool blocks_each(struct kckpt_blocks *blocks, unsigned long start, unsigned long end,
-			bool (*each)(unsigned long *unchanged, u32 bit, u32 nr))
+/*
+ * Does @each for the bits of what is watched from @start to @end, in as many as @max runs, until that is true. Tells
+ * where to go on.
+ */
+static unsigned long blocks_each(struct kckpt_blocks *blocks, unsigned long start, unsigned long end, u32 max,
+				 bool (*each)(unsigned long *unchanged, u32 bit, u32 nr))
 {
 	u32 i = kckpt_blocks_find(blocks->runs, blocks->nr_runs, start), bit, nr;
 	const struct kckpt_block_run *run;
 
 	for (; i < blocks->nr_runs && blocks->runs[i].start < end; i++) {
 		run = &blocks->runs[i];
-		bit = (max(start, run->start) - run->start) / KCKPT_BLOCK_SIZE;
+		if (!max--)
+			return run->start;
+		bit = start > run->start ? (start - run->start) / KCKPT_BLOCK_SIZE : 0;
 		nr = DIV_ROUND_UP(min(end, run->end) - run->start, KCKPT_BLOCK_SIZE);
 		if (run->huge) {
 			bit = round_down(bit, HUGE_BLOCKS);
 			nr = round_up(nr, HUGE_BLOCKS);
 		}
 		if (each(blocks->unchanged, run->first + bit, nr - bit))
-			return true;
+			return max(start, run->start);
 	}
-	return false;
+	return end;
 }
 
 static bool bits_any(unsigned long *unchanged, u32 bit, u32 nr)
@@ -85,10 +97,13 @@ static void watch_forget(struct kckpt_watch *watch, unsigned long start, unsigne
 
 	rcu_read_lock();
 	blocks = rcu_dereference(watch->blocks);
-	if (blocks && blocks_each(blocks, start, end, bits_any)) {
+	if (blocks)
+		start = blocks_each(blocks, start, end, U32_MAX, bits_any);
+	while (blocks && start < end) {
 		spin_lock(&watch->lock);
 		blocks = rcu_dereference_protected(watch->blocks, lockdep_is_held(&watch->lock));
-		blocks_each(blocks, start, end, bits_clear);
+		if (blocks)
+			start = blocks_each(blocks, start, end, RUNS_AT_ONCE, bits_clear);
 		spin_unlock(&watch->lock);
 	}
 	rcu_read_unlock();
@@ -155,14 +170,38 @@ static struct kckpt_watch *watch_begin(struct mm_struct *mm)
 	return NULL;
 }
 
+/* It waits for whoever is being told of something, of any process: not where somebody waits for us. */
+static void ended_free(struct work_struct *work)
+{
+	struct kckpt_watch *watch, *next;
+	LIST_HEAD(list);
+
+	spin_lock(&ended_lock);
+	list_splice_init(&ended, &list);
+	spin_unlock(&ended_lock);
+	list_for_each_entry_safe(watch, next, &list, node) {
+		mmu_notifier_unregister(&watch->notifier, watch->notifier.mm);
+		blocks_free(watch_blocks(watch));
+		kvfree(watch);
+	}
+}
+
+static DECLARE_WORK(ended_work, ended_free);
+
 void kckpt_watch_end(struct kckpt_snapshot_mm *snapshot)
 {
 	if (!snapshot->watch)
 		return;
-	mmu_notifier_unregister(&snapshot->watch->notifier, snapshot->of);
-	blocks_free(watch_blocks(snapshot->watch));
-	kvfree(snapshot->watch);
+	spin_lock(&ended_lock);
+	list_add(&snapshot->watch->node, &ended);
+	spin_unlock(&ended_lock);
+	queue_work(kckpt_workers, &ended_work);
 	snapshot->watch = NULL;
+}
+
+void kckpt_watches_exit(void)
+{
+	flush_work(&ended_work);
 }
 
 /* ---- what is to be watched ---- */
@@ -317,6 +356,7 @@ static void watch_put(struct kckpt_watch *watch, struct kckpt_blocks *blocks)
 struct compare {
 	const pte_t *layer;	/* the next entry of its table */
 	u32 nr;			/* entries that were looked at */
+	bool lenient;		/* what is just not there in the layer, for reclaim or migration, passes */
 	DECLARE_BITMAP(others, HUGE_BLOCKS);	/* blocks of the table that are not the same */
 };
 
@@ -326,6 +366,8 @@ static int compare_pte(void *private, unsigned long addr, pte_t pte)
 	pte_t has = READ_ONCE(*compare->layer++);
 
 	compare->nr++;
+	if (compare->lenient && !pte_present(has) && !pte_none(has))
+		return 0;
 	/* The zero page may be replaced without a word to anybody. */
 	if (!pte_present(pte) || pte_special(pte) || !pte_present(has) || pte_pfn(pte) != pte_pfn(has))
 		__set_bit((addr & ~PMD_MASK) / KCKPT_BLOCK_SIZE, compare->others);
@@ -337,10 +379,10 @@ static int compare_pte(void *private, unsigned long addr, pte_t pte)
  * @layer, or not all of them?
  */
 static void compare_table(struct mm_struct *of, struct mm_struct *layer, unsigned long addr, unsigned long end,
-			  bool huge, unsigned long *others)
+			  bool huge, bool lenient, unsigned long *others)
 {
 	pmd_t *pmd = kckpt_pmd_at(of, addr), *layer_pmd = kckpt_pmd_at(layer, addr), has, val;
-	struct compare compare = {};
+	struct compare compare = { .lenient = lenient };
 	struct mm_walk walk = { .mm = of, .private = &compare };
 	spinlock_t *lock;
 
@@ -376,7 +418,7 @@ static void watch_compare_table(struct kckpt_watch *watch, struct mm_struct *of,
 	DECLARE_BITMAP(others, HUGE_BLOCKS);
 	unsigned long base = round_down(addr, PMD_SIZE), bit, to;
 
-	compare_table(of, layer, addr, end, run->huge, others);
+	compare_table(of, layer, addr, end, run->huge, false, others);
 	for_each_set_bitrange(bit, to, others, HUGE_BLOCKS)
 		watch_forget(watch, max(base + bit * KCKPT_BLOCK_SIZE, addr),
 			     min(base + to * KCKPT_BLOCK_SIZE, end));
@@ -386,7 +428,7 @@ static void watch_compare_table(struct kckpt_watch *watch, struct mm_struct *of,
 static unsigned long watch_compare_some(struct kckpt_watch *watch, struct mm_struct *of, struct mm_struct *layer,
 					const struct kckpt_block_run *run, unsigned long addr)
 {
-	bool locked = !kckpt_should_fail() && !mmap_read_lock_killable(of);
+	bool locked = !kckpt_should_fail() && !fatal_signal_pending(current) && !mmap_read_lock_killable(of);
 	unsigned long end;
 	u32 i;
 
@@ -483,8 +525,8 @@ static void watch_follow(struct kckpt_snapshot_mm *now, struct kckpt_block_list 
 
 void kckpt_watch_follow(struct kckpt_snapshot_mm *now, struct kckpt_block_list *carried, struct kckpt_snapshot_mm *old)
 {
-	/* Of one that has ended nothing will be dumped any more. */
-	if (!mmget_not_zero(now->of))
+	/* What another kernel tells nobody has looked at. And of who has ended nothing will be dumped any more. */
+	if (kckpt_untested || !mmget_not_zero(now->of))
 		return;
 	watch_follow(now, carried, old);
 	mmput(now->of);
@@ -602,13 +644,16 @@ static u32 layers_count(const struct kckpt_blocks *blocks, u32 *counts)
 /*
  * Which layers are to be copied again, as if they were changed: bits of their numbers. Small ones beside what is copied
  * anyway; so a page table is copied as often as there are powers of two up to the whole, at most, and there are as many
- * layers.
+ * layers. All of them, where the lists have become long.
  */
-static unsigned long layers_to_merge(const struct kckpt_blocks *blocks, u32 nr_layers)
+static unsigned long layers_to_merge(const struct kckpt_blocks *blocks, struct mm_struct *mm, u32 nr_layers)
 {
-	u32 counts[KCKPT_MAX_LAYERS] = {}, changed = blocks->nr - layers_count(blocks, counts);
-	u32 room = max(2 * min(changed, U32_MAX / 2), least_merged()), left = nr_layers, i, least;
-	unsigned long merged = 0;
+	unsigned long mapped = get_mm_counter(mm, MM_ANONPAGES) / KCKPT_BLOCK_PAGES, room, merged = 0;
+	u32 counts[KCKPT_MAX_LAYERS] = {}, all = layers_count(blocks, counts), left = nr_layers, i, least;
+
+	if (blocks->nr_runs > MANY_RUNS)
+		return ~0UL;
+	room = max_t(unsigned long, mapped > all ? 2 * (mapped - all) : 0, least_merged());
 
 	for (;; left--) {
 		for (i = 0, least = nr_layers; i < nr_layers; i++)
@@ -616,7 +661,7 @@ static unsigned long layers_to_merge(const struct kckpt_blocks *blocks, u32 nr_l
 				least = i;
 		if (least == nr_layers || (counts[least] > room && left < KCKPT_MAX_LAYERS))
 			return merged;
-		room -= min(room, counts[least]);
+		room -= min_t(unsigned long, room, counts[least]);
 		__set_bit(least, &merged);
 	}
 }
@@ -636,6 +681,9 @@ static int list_add_unchanged(struct kckpt_block_list *list, const struct kckpt_
 	bit = run->first + (start - run->start) / KCKPT_BLOCK_SIZE;
 	last = run->first + (end - run->start) / KCKPT_BLOCK_SIZE;
 	for_each_set_bitrange_from(bit, to, blocks->unchanged, last) {
+		/* They are all carried over, with what has changed in between: the list then must not be too long. */
+		if (list->nr == MANY_RUNS)
+			return -E2BIG;
 		err = kckpt_blocks_add(list, run->start + (bit - run->first) * KCKPT_BLOCK_SIZE,
 				       run->start + (to - run->first) * KCKPT_BLOCK_SIZE, run->layer, run->huge);
 		if (err)
@@ -687,7 +735,8 @@ static int check_table(struct kckpt_ctx *ctx, struct kckpt_object *obj, const st
 	unsigned long base = round_down(addr, PMD_SIZE), bit, at;
 	DECLARE_BITMAP(others, HUGE_BLOCKS);
 
-	compare_table((struct mm_struct *)obj->ptr, kckpt_watch_layer(obj->parent, addr), addr, end, run->huge, others);
+	compare_table((struct mm_struct *)obj->ptr, kckpt_watch_layer(obj->parent, addr), addr, end, run->huge, true,
+		      others);
 	for_each_set_bit(bit, others, HUGE_BLOCKS) {
 		at = base + bit * KCKPT_BLOCK_SIZE;
 		if (at >= addr && at < end && test_bit(blocks_bit(blocks, at), blocks->unchanged))
@@ -713,22 +762,31 @@ static int check_unchanged(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return err;
 }
 
-int kckpt_watch_unchanged(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+void kckpt_watch_unchanged(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	const struct kckpt_blocks *blocks = obj->parent ? watch_blocks(obj->parent->watch) : NULL;
 	struct mm_struct *mm = (struct mm_struct *)obj->ptr;
 	unsigned long merged = 0;
+
+	kckpt_blocks_free(&obj->unchanged);
+	if (!blocks)
+		return;
+	if (ctx->capture_flags & KCKPT_CAPTURE_SNAPSHOT)
+		merged = layers_to_merge(blocks, mm, obj->parent->nr_layers);
+	if (list_fill(ctx, &obj->unchanged, blocks, merged, mm))
+		kckpt_blocks_free(&obj->unchanged);
+}
+
+int kckpt_watch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	struct mm_struct *mm = (struct mm_struct *)obj->ptr;
 	int err = 0;
 
-	if (!blocks)
+	if (!obj->parent || !obj->parent->watch)
 		return 0;
 	if (mmap_read_lock_killable(mm))
 		return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
-	if (ctx->capture_flags & KCKPT_CAPTURE_SNAPSHOT)
-		merged = layers_to_merge(blocks, obj->parent->nr_layers);
-	/* Without memory for it all is looked at. */
-	if (list_fill(ctx, &obj->unchanged, blocks, merged, mm))
-		kckpt_blocks_free(&obj->unchanged);
+	kckpt_watch_unchanged(ctx, obj);
 	if (kckpt_checks_unchanged())
 		err = check_unchanged(ctx, obj);
 	mmap_read_unlock(mm);

@@ -17,6 +17,10 @@
 
 #include "blocks.h"
 
+#ifndef CONFIG_MMU_NOTIFIER
+#error "a kernel with CONFIG_MMU_NOTIFIER is needed, which KVM selects"
+#endif
+
 struct kckpt_ctx;
 struct kckpt_object;
 struct kckpt_snapshot_mm;
@@ -30,17 +34,21 @@ struct kckpt_blocks {
 };
 
 struct kckpt_watch {
-	struct mmu_notifier notifier;
+	struct mmu_notifier notifier;	/* holds the address space */
+	struct list_head node;		/* of those that are to be forgotten */
 	spinlock_t lock;		/* to clear bits, or to put others in their place; innermost */
 	struct kckpt_blocks __rcu *blocks;
 };
 
 /*
- * kckpt_watch_unchanged() - dump: what of the address space @obj, which is frozen, is as its parent image has it. Fills
- * @obj->unchanged; for an increment on which another one will build it leaves out what that is to have a new copy of.
- * An error is one of the dump.
+ * kckpt_watch_unchanged() - dump: what of the address space @obj, which is frozen and locked, is as its parent image
+ * has it. Makes @obj->unchanged, which is empty where there is no memory for it; for an increment on which another one
+ * will build it leaves out what that is to have a new copy of. What is copied by it is to be copied under the same
+ * lock, for writing: huge pages may be made of small ones else. kckpt_watch_find() - the same, and locks. An error is
+ * one of the dump.
  */
-int kckpt_watch_unchanged(struct kckpt_ctx *ctx, struct kckpt_object *obj);
+void kckpt_watch_unchanged(struct kckpt_ctx *ctx, struct kckpt_object *obj);
+int kckpt_watch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 
 /* kckpt_watch_layer() - the layer of a snapshot that has what was mapped at @addr. Only for who has it open. */
 struct mm_struct *kckpt_watch_layer(const struct kckpt_snapshot_mm *snapshot, unsigned long addr);
@@ -54,7 +62,9 @@ struct mm_struct *kckpt_watch_layer(const struct kckpt_snapshot_mm *snapshot, un
 void kckpt_watch_follow(struct kckpt_snapshot_mm *now, struct kckpt_block_list *carried, struct kckpt_snapshot_mm *old);
 void kckpt_watch_trim(struct kckpt_snapshot_mm *old);
 
-/* kckpt_watch_end() - of @snapshot, which holds its address space. May sleep. */
+/* kckpt_watch_end() - of @snapshot. The kernel forgets it later, in a worker. */
 void kckpt_watch_end(struct kckpt_snapshot_mm *snapshot);
+
+void kckpt_watches_exit(void);
 
 #endif

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/swap.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -142,6 +143,7 @@ TEST_LIMIT(increments_of_a_child_that_writes_everything, 300)
 /* ---- what nobody has changed ---- */
 
 #define LONG 24
+#define CHANGES 20	/* between two images */
 
 /* So little that most blocks are as they were, and what has changed is in many layers of the snapshot. */
 static void expect_all_of_a_long_chain(job_fn *fn)
@@ -149,9 +151,11 @@ static void expect_all_of_a_long_chain(job_fn *fn)
 	long long unchanged = 0;
 	int i;
 
-	turns_changes = 1;
+	turns_on_request = true;
 	start(fn);
 	for (i = 0; i < LONG; i++) {
+		job_notes()[1] = CHANGES;
+		ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
 		dump_running(i);
 		unchanged += nr_unchanged;
 	}
@@ -191,9 +195,11 @@ TEST_LIMIT(increments_of_two_that_share_all, 300)
 	int i;
 
 	runner_with_children = true;
-	turns_changes = 1;
+	turns_on_request = true;
 	start(both_write_here_and_there);
 	for (i = 0; i < DEEP; i++) {
+		job_notes()[1] = CHANGES;
+		ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
 		dump_running(i);
 		EXPECT_TRUE(nr_unchanged < 100);
 	}
@@ -281,20 +287,44 @@ static void swap_off(void)
 	unlink("/disk/kckpt-swap");
 }
 
-/* Merges what is alike, and moves what is movable, until it is killed. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* Also of a job that is frozen. */
+static void make_huge(int pidfd)
+{
+	struct iovec huge = { (void *)job_notes()[2], 2UL << 20 };
+
+	syscall(SYS_process_madvise, pidfd, &huge, 1, MADV_COLLAPSE, 0);
+}
+
+/*
+ * Merges what is alike, moves what is movable, makes small pages huge, and pages out what the job shares with its snapshot;
+ * until it is killed.
+ */
 static pid_t start_movers(void)
 {
+	int pidfd = (int)syscall(SYS_pidfd_open, job.pid, 0), i;
 	pid_t pid;
 
+	ASSERT_TRUE(pidfd >= 0);
 	ASSERT_TRUE(write_file("/sys/kernel/mm/ksm/sleep_millisecs", "5") &&
 		    write_file("/sys/kernel/mm/ksm/pages_to_scan", "1000") &&
 		    write_file("/sys/kernel/mm/ksm/run", "1"));
 	pid = fork();
-	if (pid)
+	if (pid) {
+		close(pidfd);
 		return pid;
+	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (;; usleep(20000))
+	for (i = 0;; i++, usleep(2000)) {
+		make_huge(pidfd);
+		if (i % 10)
+			continue;
 		write_file("/proc/sys/vm/compact_memory", "1");
+		write_file(format("%s/memory.reclaim", job.cgroup), "128K");
+	}
 }
 
 static void stop_movers(pid_t pid)
@@ -417,6 +447,29 @@ TEST(increments_do_not_look_at_what_nobody_changed)
 	EXPECT_TRUE(nr_unchanged > (long long)nr_pages - 6 * BLOCK);
 	kill_job();
 	expect_restored(name_of(i));
+}
+
+/* As it is outside of tests: more than so much memory, and nothing is compared. */
+TEST(increments_of_more_memory)
+{
+	const char *check = "/sys/kernel/debug/kckpt/check_unchanged";
+	int i;
+
+	if (access(check, F_OK))
+		test_skip("a module without checks");
+	nr_pages = 20000;
+	start(writes_some);
+	ASSERT_TRUE(write_file(check, "0"));
+	for (i = 0; i < 6; i++) {
+		job_notes()[1] = 20 * (i % 3);
+		ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+		dump_running(i);
+		EXPECT_TRUE(!i || nr_unchanged > (long long)nr_pages / 2);
+	}
+	EXPECT_TRUE(write_file(check, "1"));
+	kill_job();
+	for (i = 0; i < 6; i++)
+		expect_restored(name_of(i));
 }
 
 /* Nor after a restore: what it keeps is watched, too. */

@@ -231,7 +231,8 @@ enum kckpt_kept {
  * CAPTURE fails (PARENT_NOT_KEPT) when there is no snapshot of `parent`: an image without parent can then be had. One
  * session at a time builds on a snapshot, until its image has been read, or with SNAPSHOT until RETAIN or its end; for
  * others CAPTURE fails (PARENT_BUSY).
- * RETAIN fails (NO_SNAPSHOT) where memory was not kept.
+ * RETAIN fails (NO_SNAPSHOT) where memory was not kept. It, and COMMIT with SNAPSHOT, lock the memory of the job, which
+ * may run, for a look at what the snapshot has, and so may have to wait for it; a fatal signal ends that.
  *
  * COMMIT with SNAPSHOT keeps one of what was restored, as RETAIN does: the next image can build on the one that was
  * loaded. Where that cannot be, the restore is none the worse for it; kckpt_stats.kept tells. Page tables are copied

@@ -138,7 +138,7 @@ static uint64_t wanted[NR_ALL];		/* what is in each page */
 static bool or_zero[NR_ALL];		/* the kernel may take it, and has not been told otherwise */
 static uint32_t seed = 1;
 bool turns_without_free;
-int turns_changes = 40;
+bool turns_on_request;
 
 static volatile uint64_t *place(uint32_t i)
 {
@@ -164,6 +164,7 @@ static bool map_places(void)
 		return false;
 	for (i = 0; i < NR_ALL; i++)
 		*place(i) = wanted[i] = i + 1;
+	job_notes()[2] = (uintptr_t)huge_area;
 	return true;
 }
 
@@ -215,13 +216,24 @@ static int look_everywhere(void)
 	return 0;
 }
 
+/* The note is of all processes of the job. */
+static bool wants_a_change(void)
+{
+	uint64_t left = __atomic_load_n(&job_notes()[1], __ATOMIC_SEQ_CST);
+
+	while (left && !__atomic_compare_exchange_n(&job_notes()[1], &left, left - 1, false, __ATOMIC_SEQ_CST,
+						    __ATOMIC_SEQ_CST))
+		;
+	return left;
+}
+
 static int go_on_here_and_there(void)
 {
 	int i;
 
 	for (;;) {
 		JOB_TRY(look_everywhere());
-		for (i = 0; i < turns_changes; i++)
+		for (i = 0; i < 40 && (!turns_on_request || wants_a_change()); i++)
 			JOB_SETUP(change_something());
 		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
 		usleep(2000);

@@ -20,8 +20,10 @@ int writes_here_and_there(void);
 /* Not freed lazily (MADV_FREE), which the kernel may do between two looks of others at the same frozen job. */
 extern bool turns_without_free;
 
-/* Changes in each step, which are 2 ms apart. */
-extern int turns_changes;
+/* Note 2 is then the address of 2 MiB, aligned, that may be a huge page. */
+
+/* Not by itself: as many changes as note 1 asks for, which counts down. */
+extern bool turns_on_request;
 
 /* The same in two processes that began with the same pages. */
 int both_write_here_and_there(void);

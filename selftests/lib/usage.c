@@ -75,6 +75,12 @@ static long noise_of(unsigned int cache, int trips)
 	return cache < NR_QUIET ? MAX(trips * 9 / 10, 32) : MAX(4 * trips, 300);
 }
 
+/* Of memory that is mapped by pages, in KiB: the stacks of two threads that have ended stay for each CPU, 32 KiB at most. */
+static long vmalloc_noise(int trips)
+{
+	return 4 * trips + 2 * 32 * sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 static bool has_grown(const struct usage *before, const struct usage *after, int trips)
 {
 	unsigned int i;
@@ -82,7 +88,7 @@ static bool has_grown(const struct usage *before, const struct usage *after, int
 	for (i = 0; i < USAGE_CACHES; i++)
 		if (after->objects[i] - before->objects[i] > noise_of(i, trips))
 			return true;
-	return after->vmalloc_kb - before->vmalloc_kb >= 4 * trips || after->groups != before->groups;
+	return after->vmalloc_kb - before->vmalloc_kb >= vmalloc_noise(trips) || after->groups != before->groups;
 }
 
 void usage_expect_no_growth(const struct usage *before, const struct usage *then, int trips)
@@ -106,6 +112,6 @@ void usage_expect_no_growth(const struct usage *before, const struct usage *then
 	}
 	grown = after.vmalloc_kb - before->vmalloc_kb;
 	test_say("vmalloc: %ld KiB, %+ld", before->vmalloc_kb, grown);
-	EXPECT_TRUE(grown < 4 * trips);
+	EXPECT_TRUE(grown < vmalloc_noise(trips));
 	EXPECT_EQ(before->groups, after.groups);
 }
