@@ -887,6 +887,11 @@ TEST(increments_on_what_was_forgotten_meanwhile)
 	ASSERT_EQ(0, device_freeze(dev, job.cgroup) ?: device_capture_with(dev, &request) ?:
 		     device_do(dev, KCKPT_IOC_THAW));
 	expect_done(TOOL("forget", job.cgroup));
+	/* What it writes meanwhile is not in the image. */
+	job_notes()[1] = 10;
+	ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
+	job_notes()[1] = 0;
+	ASSERT_TRUE(runner_runs(&job) && runner_runs(&job));
 	ASSERT_EQ(0, device_read(dev, &image) ?: device_do(dev, KCKPT_IOC_RETAIN));
 	close(dev);
 	fd = open(name_of(2), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -894,7 +899,7 @@ TEST(increments_on_what_was_forgotten_meanwhile)
 	close(fd);
 	ASSERT_TRUE(runner_runs(&job));
 	dump_running(3);
-	EXPECT_TRUE(nr_unchanged > (long long)nr_pages - 2 * BLOCK);
+	EXPECT_TRUE(nr_unchanged > (long long)nr_pages - 6 * BLOCK && nr_unchanged < (long long)nr_pages - 1 * BLOCK);
 	kill_job();
 	expect_restored(name_of(3));
 }
