@@ -525,8 +525,8 @@ static void watch_follow(struct kckpt_snapshot_mm *now, struct kckpt_block_list 
 
 void kckpt_watch_follow(struct kckpt_snapshot_mm *now, struct kckpt_block_list *carried, struct kckpt_snapshot_mm *old)
 {
-	/* What another kernel tells nobody has looked at. And of who has ended nothing will be dumped any more. */
-	if (kckpt_untested || !mmget_not_zero(now->of))
+	/* What another kernel tells nobody has looked at, unless it is compared. Nobody dumps who has ended. */
+	if ((kckpt_untested && !kckpt_checks_unchanged()) || !mmget_not_zero(now->of))
 		return;
 	watch_follow(now, carried, old);
 	mmput(now->of);
