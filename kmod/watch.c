@@ -395,6 +395,9 @@ static void compare_table(struct mm_struct *of, struct mm_struct *layer, unsigne
 	has = READ_ONCE(*layer_pmd);
 	if (!pmd_present(val) || !pmd_present(has) || kckpt_pmd_devmap(val) || pmd_trans_huge(val) != huge ||
 	    pmd_trans_huge(has) != huge) {
+		/* It may just be split or moved, there first, and nobody has been told of the job yet. */
+		if (lenient && !(pmd_present(has) && pmd_trans_huge(has) == huge))
+			bitmap_zero(others, HUGE_BLOCKS);
 		spin_unlock(lock);
 		return;
 	}
