@@ -84,7 +84,7 @@ build/selftests/%: selftests/%.c $(TEST_LIB) $(wildcard include/kckpt/*) | deps
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -o $@ $< $(filter %.c,$(TEST_LIB)) $(TEST_LDLIBS)
 
-BENCH_PROGRAMS := build/selftests/load build/selftests/limits
+BENCH_PROGRAMS := $(addprefix build/selftests/,load limits took)
 
 $(BENCH_PROGRAMS): build/selftests/%: selftests/bench/%.c | deps
 	@mkdir -p $(@D)
@@ -155,7 +155,8 @@ bench: module-$(KERNEL) userspace $(BENCH_PROGRAMS) ## measure dump and restore 
 	@selftests/vm/need-packages --optional $(DEMO_PACKAGES)
 	@mkdir -p $(RESULTS)
 	@selftests/vm/vm --kernel $(KERNEL) --mem $(BENCH_MEM) --disk 8G --timeout $(BENCH_TIMEOUT) --module $(MODULE) \
-		--env KCKPT=$(TOOL) $(if $(CRIU),--env CRIU=$(CRIU)) --share $(CURDIR)/$(RESULTS) -- $(CURDIR)/selftests/bench/bench \
+		--env KCKPT=$(TOOL) $(if $(CRIU),--env CRIU=$(CRIU)) --env TOOK=$(CURDIR)/build/selftests/took \
+		--share $(CURDIR)/$(RESULTS) -- $(CURDIR)/selftests/bench/bench \
 		--load $(CURDIR)/build/selftests/load --limits $(CURDIR)/build/selftests/limits --json /share/$(BENCH_JSON) \
 		$(BENCH_OPTIONS) $(TIERS)
 

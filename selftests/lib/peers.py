@@ -81,7 +81,22 @@ class Job:
         wait_for('the end of ' + self.folder, lambda: not self.alive())
 
 
-class Kckpt:
+class Tool:
+    """Told of its last command: `began`, in seconds of the clock, and `seconds` until it had ended."""
+    took = os.environ.get('TOOK')       # the program that measures that, bench/took.c
+
+    def run(self, *command, **more):
+        """The output of a command."""
+        if not self.took:
+            return run(*command, **more)
+        file = '/tmp/took'
+        output = run(self.took, file, *command, **more)
+        with open(file) as f:
+            self.began, self.seconds = (int(number) / 1e9 for number in f.read().split())
+        return output
+
+
+class Kckpt(Tool):
     name = 'kckpt'
 
     def __init__(self):
@@ -94,23 +109,21 @@ class Kckpt:
     def dump(self, job, leave_running):
         """Returns the seconds for which the program stood still."""
         options = RUNNING if leave_running else []
-        stats = json.loads(run(self.tool, 'dump', job.cgroup, '-o', self.image(job), '--json', *options))['stats']
+        stats = json.loads(self.run(self.tool, 'dump', job.cgroup, '-o', self.image(job), '--json', *options))['stats']
         self.saved = stats['transfer_ns'] / 1e9
         return stats['pause_ns'] / 1e9
 
     def stream(self, job):
-        """The image to somebody who only takes it, by a dump as one that kills the job afterwards; returns the seconds."""
+        """The image to somebody who only takes it, by a dump that kills the job; returns the seconds."""
         with subprocess.Popen(['cat'], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as reader:
-            told = subprocess.run([self.tool, 'dump', job.cgroup, '-o', '-', '--json', '--leave-frozen'],
-                                  stdin=subprocess.DEVNULL, stdout=reader.stdin, stderr=subprocess.PIPE, text=True,
-                                  check=True).stderr
+            told = subprocess.run([self.tool, 'dump', job.cgroup, '-o', '-', '--json'], stdin=subprocess.DEVNULL,
+                                  stdout=reader.stdin, stderr=subprocess.PIPE, text=True, check=True).stderr
             reader.stdin.close()
-        run(self.tool, 'thaw', job.cgroup)
         return json.loads(told)['stats']['transfer_ns'] / 1e9
 
     def dump_to(self, job, path, *options):
         """Into another file, and it runs on."""
-        run(self.tool, 'dump', job.cgroup, '-o', path, *RUNNING, *options)
+        self.run(self.tool, 'dump', job.cgroup, '-o', path, *RUNNING, *options)
 
     def size(self, job):
         return os.path.getsize(self.image(job))
@@ -125,7 +138,7 @@ class Kckpt:
         image = '%s/%d.kimg' % (job.folder, nr)
         options = ['--parent', '%s/%d.kimg' % (job.folder, nr - 1)] if nr else []
         options += [*RUNNING, '--keep-snapshot'] if leave_running else []
-        run(self.tool, 'dump', job.cgroup, '-o', image, *options)
+        self.run(self.tool, 'dump', job.cgroup, '-o', image, *options)
         os.path.exists(self.image(job)) and os.unlink(self.image(job))
         os.symlink('%d.kimg' % nr, self.image(job))
         return os.path.getsize(image)
@@ -136,12 +149,12 @@ class Kckpt:
                                  '--max-pause', '30000', '--quiet'], stdin=subprocess.DEVNULL)
 
     def restore(self, job):
-        told = run(self.tool, 'restore', self.image(job), '--detach', '--cgroup', job.cgroup,
-                   '--pidfile', job.folder + '/pid', '--json')
+        told = self.run(self.tool, 'restore', self.image(job), '--detach', '--cgroup', job.cgroup,
+                        '--pidfile', job.folder + '/pid', '--json')
         self.loaded = json.loads(told)['stats']['transfer_ns'] / 1e9
 
 
-class Criu:
+class Criu(Tool):
     name = 'criu'
     modules = ('unix_diag', 'tcp_diag', 'udp_diag', 'inet_diag', 'raw_diag', 'af_packet_diag', 'netlink_diag')
 
@@ -156,7 +169,7 @@ class Criu:
     def call(self, verb, job, *options, **more):
         folder = job.folder + '/images'
         os.makedirs(folder, exist_ok=True)
-        run(self.tool, verb, '--no-default-config', '-v0', '-D', folder, *options, **more)
+        self.run(self.tool, verb, '--no-default-config', '-v0', '-D', folder, *options, **more)
 
     def dump(self, job, leave_running):
         self.call('dump', job, '-t', str(job.process.pid), *(['--leave-running'] if leave_running else []))
@@ -176,8 +189,8 @@ class Criu:
         os.mkdir(folder)
         options = ['--prev-images-dir', '../images-%d' % (nr - 1)] if nr else []
         options += ['--leave-running'] if leave_running else []
-        run(self.tool, 'dump', '--no-default-config', '-v0', '-D', folder, '-t', str(job.process.pid), '--track-mem',
-            *options)
+        self.run(self.tool, 'dump', '--no-default-config', '-v0', '-D', folder, '-t', str(job.process.pid),
+                 '--track-mem', *options)
         if not leave_running:
             os.symlink('images-%d' % nr, job.folder + '/images')
         return sum(entry.stat().st_size for entry in os.scandir(folder))
