@@ -172,8 +172,24 @@ static void capture_send_kill(struct kckpt_ctx *ctx)
 {
 	struct kckpt_object *obj = NULL;
 
+	/* All of them first: one that still ran would write to the memory of others. */
+	while (ctx->capture_flags & KCKPT_CAPTURE_KILL && (obj = capture_next_alive(ctx, obj)))
+		kckpt_task_quiet_end((struct task_struct *)obj->ptr);
+	obj = NULL;
 	while ((obj = capture_next_alive(ctx, obj)))
 		send_sig(SIGKILL, (struct task_struct *)obj->ptr, 1);
+}
+
+bool kckpt_capture_ends_quietly(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj = NULL;
+
+	while ((obj = capture_next_alive(ctx, obj))) {
+		if (!kckpt_task_ends_quietly((struct task_struct *)obj->ptr))
+			return false;
+		cond_resched();
+	}
+	return true;
 }
 
 /*

@@ -315,6 +315,26 @@ static int task_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	       kckpt_put_pending(ctx, obj, KCKPT_K_task_signal, task, &task->pending);
 }
 
+/* ---- the end ---- */
+
+/* See exit_robust_list(): the kernel marks each lock in the list, and the one that is just being taken. */
+bool kckpt_task_ends_quietly(struct task_struct *task)
+{
+	unsigned long at = (unsigned long)kckpt_robust_list(task);
+	struct robust_list_head head;
+
+	if (!at)
+		return true;
+	if (kckpt_should_fail() || access_process_vm(task, at, &head, sizeof(head), 0) != sizeof(head))
+		return false;
+	return (unsigned long)head.list.next == at && !head.list_op_pending;
+}
+
+void kckpt_task_quiet_end(struct task_struct *task)
+{
+	WRITE_ONCE(task->clear_child_tid, NULL);
+}
+
 /* ---- restore ---- */
 
 static int task_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_task_rec *rec)

@@ -19,6 +19,7 @@ struct kckpt_save {
 	u64 nr_rows;
 	u64 nr_pages, nr_zero, nr_parent, nr_unchanged;
 	int err;			/* what failed once fails for ever: the stream has a hole */
+	bool asked_for_end, ends_quietly; /* kckpt_capture_ends_quietly() was, and what it said */
 
 	bool begun;
 	struct kckpt_object *source;	/* whose pages are being saved; NULL: before the first or after the last */

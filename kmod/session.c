@@ -374,7 +374,7 @@ int kckpt_session_capture(struct kckpt_session *session, struct kckpt_capture *r
 	int err, forget;
 
 	const u32 known = KCKPT_CAPTURE_CHECK | KCKPT_CAPTURE_FILES | KCKPT_CAPTURE_KEEP | KCKPT_CAPTURE_PARENT |
-			  KCKPT_CAPTURE_SNAPSHOT;
+			  KCKPT_CAPTURE_SNAPSHOT | KCKPT_CAPTURE_KILL;
 
 	if (req->flags & ~known || req->reserved2)
 		return -EINVAL;
@@ -518,11 +518,24 @@ static int session_may_pour(struct kckpt_session *session)
 	return session->state == KCKPT_SAVED ? 0 : session_enter(session, BIT(KCKPT_CAPTURED)) ?: 1;
 }
 
+/* Asked once: it has to look into each thread's memory. */
+static bool session_ends_quietly(struct kckpt_session *session)
+{
+	struct kckpt_save *save = session->save;
+
+	if (!save->asked_for_end)
+		save->ends_quietly = session->ctx.capture_flags & KCKPT_CAPTURE_KILL &&
+				     kckpt_capture_ends_quietly(&session->ctx);
+	save->asked_for_end = true;
+	return save->ends_quietly;
+}
+
 /* @stay: whoever gets pages may keep them for longer than the job stands still. */
 static void session_set_pages(struct kckpt_session *session, bool stay)
 {
 	session->save->stream.pages = session->ctx.kept == KCKPT_KEPT ? KCKPT_PAGES_STAY :
-				      stay ? KCKPT_PAGES_COPY : KCKPT_PAGES_CHANGE;
+				      !stay			      ? KCKPT_PAGES_CHANGE :
+				      session_ends_quietly(session)   ? KCKPT_PAGES_STAY : KCKPT_PAGES_COPY;
 }
 
 ssize_t kckpt_session_read(struct kckpt_session *session, struct iov_iter *to)

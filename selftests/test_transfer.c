@@ -15,6 +15,7 @@
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "image.h"
@@ -69,12 +70,11 @@ static bool map_memory(void)
 	return true;
 }
 
-static int looks_at_its_memory(void)
+static int looks_at_memory(void)
 {
 	static uint64_t want[PAGE / 8];
 	size_t i;
 
-	JOB_SETUP(map_memory());
 	for (;;) {
 		for (i = 0; i < NR_SCATTERED + NR_ROW + NR_HUGE; i++) {
 			page_fill(want, i);
@@ -83,6 +83,12 @@ static int looks_at_its_memory(void)
 		}
 		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
 	}
+}
+
+static int looks_at_its_memory(void)
+{
+	JOB_SETUP(map_memory());
+	return looks_at_memory();
 }
 
 /* Twice: then it has looked at each page since. */
@@ -697,6 +703,128 @@ TEST_LIMIT(transfer_splices_copies_of_what_was_not_kept, 120)
 	job.cgroup = test_new_cgroup();
 	ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
 	expect_restored_from(&job, fd, 0);
+}
+
+/* ---- pipes, of a job that is going to be killed ---- */
+
+#define AT_PAGE 1			/* note: where a page of the job is */
+
+static bool with_lock;			/* shall it hold a lock that tells of its end? */
+
+static void *waits(void *ends)
+{
+	while (!ends)
+		pause();
+	return NULL;
+}
+
+static bool hold_robust_lock(void)
+{
+	static pthread_mutex_t lock;
+	pthread_mutexattr_t attributes;
+
+	return !pthread_mutexattr_init(&attributes) &&
+	       !pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST) &&
+	       !pthread_mutex_init(&lock, &attributes) && !pthread_mutex_lock(&lock);
+}
+
+/* Its end writes to its memory: the kernel clears ids of threads, and tells of locks that they hold. */
+static int has_threads(void)
+{
+	pthread_t thread;
+
+	JOB_SETUP(!pthread_create(&thread, NULL, waits, NULL));
+	JOB_SETUP(!with_lock || hold_robust_lock());
+	JOB_SETUP(map_memory());
+	job_notes()[AT_PAGE] = (uintptr_t)page_at(NR_SCATTERED + 1);
+	return looks_at_memory();
+}
+
+static void start_with_threads(struct job *job, bool holds_lock)
+{
+	with_lock = holds_lock;
+	job_start(job, has_threads, NULL);
+	ASSERT_TRUE(runner_runs(job));
+}
+
+static void splice_all(int dev, int fd)
+{
+	long long n;
+
+	ASSERT_TRUE(fcntl(fd, F_SETPIPE_SZ, 64 << 20) > 0);
+	while ((n = splice_out(dev, fd, ALL)) > 0)
+		ASSERT_TRUE(get_ready(dev) >= 0);
+	ASSERT_EQ(0, n);
+}
+
+/* Nobody has read anything of it when the job is gone. */
+static void expect_whole_after_kill(bool holds_lock)
+{
+	int dev, ends[2], fd = open_file(test_path("image"), 0);
+	struct copier copier;
+	struct job job;
+
+	ASSERT_TRUE(!pipe(ends));
+	start_with_threads(&job, holds_lock);
+	dev = start_dump(&job, KCKPT_CAPTURE_KILL);
+	splice_all(dev, ends[1]);
+	end_dump(&job, dev);
+	start_copying(&copier, ends, fd, 0);
+	close(ends[1]);
+	pthread_join(copier.thread, NULL);
+	ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
+	expect_restored_from(&job, fd, 0);
+}
+
+TEST(transfer_splices_what_is_killed)
+{
+	expect_whole_after_kill(false);
+}
+
+TEST(transfer_splices_what_is_killed_with_a_lock)
+{
+	expect_whole_after_kill(true);
+}
+
+/* Is it the job's own page that is in the pipe? Then what somebody writes there meanwhile is, too. */
+static bool pipe_has_pages_of(struct job *job, uint32_t flags)
+{
+	uint64_t mark = 0x6b6d61726b6d6172, page[PAGE / 8];
+	struct iovec from = { &mark, sizeof(mark) }, to = { (void *)job_notes()[AT_PAGE], sizeof(mark) };
+	int dev, ends[2];
+	bool found = false;
+
+	ASSERT_TRUE(!pipe(ends));
+	dev = start_dump(job, flags);
+	splice_all(dev, ends[1]);
+	close(ends[1]);
+	ASSERT_EQ(sizeof(mark), process_vm_writev(job->pid, &from, 1, &to, 1, 0));
+	while (read(ends[0], page, sizeof(page)) > 0)
+		found |= page[0] == mark;
+	close(ends[0]);
+	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_KILL));
+	close(dev);
+	ASSERT_TRUE(runner_is_gone(job));
+	return found;
+}
+
+TEST(transfer_copies_what_is_to_change)
+{
+	static const struct {
+		uint32_t flags;
+		bool holds_lock, in_place;
+	} cases[] = {
+		{ 0, false, false },
+		{ KCKPT_CAPTURE_KILL, false, true },
+		{ KCKPT_CAPTURE_KILL, true, false },
+	};
+	struct job job;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		start_with_threads(&job, cases[i].holds_lock);
+		EXPECT_EQ(cases[i].in_place, pipe_has_pages_of(&job, cases[i].flags));
+	}
 }
 
 TEST(transfer_gets_ready_what_is_spliced)

@@ -44,11 +44,11 @@
  * poll() tells what makes sense now: EPOLLOUT in EMPTY, LOADING and INSTANTIATED, where write() takes the image;
  * EPOLLIN in CAPTURED and SAVED, where read() gives it; EPOLLHUP in DONE; EPOLLERR when the session has failed, a
  * task could not build itself, or the watchdog has ended it, which wakes who polls. splice() from the device does
- * as read(); where memory is kept (KCKPT_CAPTURE_KEEP) its pages go into the pipe as they are, else copies of them. It
- * does not wait for another thread that uses the session, but fails with EBUSY; nor is the session changed by EAGAIN
- * (the pipe is full; else poll() tells EPOLLERR), EPIPE, or ENOMEM without a report. The pipe is locked meanwhile: to
- * let somebody read from it while pages are looked up and copied, call SAVE with KCKPT_TRANSFER_AHEAD before, and
- * splice no more than that says.
+ * as read(); where memory is kept (KCKPT_CAPTURE_KEEP), or the job is going to be killed (KCKPT_CAPTURE_KILL), its pages
+ * go into the pipe as they are, else copies of them. It does not wait for another thread that uses the session, but
+ * fails with EBUSY; nor is the session changed by EAGAIN (the pipe is full; else poll() tells EPOLLERR), EPIPE, or
+ * ENOMEM without a report. The pipe is locked meanwhile: to let somebody read from it while pages are looked up and
+ * copied, call SAVE with KCKPT_TRANSFER_AHEAD before, and splice no more than that says.
  *
  * Errors: an ioctl, read or write that fails returns -1 with errno as usual, and the session keeps a *report*,
  * a list of struct kckpt_error that says what, which task, descriptor and path, to be fetched with
@@ -202,6 +202,7 @@ struct kckpt_capture {
 #define KCKPT_CAPTURE_KEEP	(1u << 2)	/* keep the memory as it is, copy-on-write, if that can be */
 #define KCKPT_CAPTURE_PARENT	(1u << 3)	/* an increment: without what was not written since `parent` */
 #define KCKPT_CAPTURE_SNAPSHOT	(1u << 4)	/* with KEEP: hold what is kept until RETAIN, for the next increment */
+#define KCKPT_CAPTURE_KILL	(1u << 5)	/* KILL is to follow: pages may go into a pipe as they are, see below */
 
 /*
  * What came of KEEP. Where memory is kept, the job may be thawed before the image is read: THAW then leaves the session
@@ -219,6 +220,11 @@ enum kckpt_kept {
 	KCKPT_KEPT_NO_ROOM,	/* no room for all that the job may write to: in its cgroup, or the machine */
 	KCKPT_KEPT_TOO_MUCH,	/* too much of what can only be copied while the job stands still: shared memory */
 };
+
+/*
+ * With KILL the job may be thawed all the same, or handed over, as after any failure. But who has not read all of the
+ * image from the pipe by then may find in it what the job writes later: it does not match its digests any more.
+ */
 
 /*
  * Increments. An image that is captured with PARENT has only those private anonymous pages that the job has written to

@@ -42,6 +42,8 @@ struct kckpt_capture DumpJob::capture_request(const std::optional<struct kckpt_h
 		request.flags |= KCKPT_CAPTURE_KEEP | (keep_snapshot ? KCKPT_CAPTURE_SNAPSHOT : 0);
 		request.max_cow = max_cow;
 	}
+	if (then == Then::kill)
+		request.flags |= KCKPT_CAPTURE_KILL;
 	if (base) {
 		request.flags |= KCKPT_CAPTURE_PARENT;
 		std::memcpy(request.parent, base->uuid, sizeof(request.parent));
