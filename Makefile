@@ -85,6 +85,7 @@ build/selftests/%: selftests/%.c $(TEST_LIB) $(wildcard include/kckpt/*) | deps
 	$(CC) $(TEST_CFLAGS) -o $@ $< $(filter %.c,$(TEST_LIB)) $(TEST_LDLIBS)
 
 BENCH_PROGRAMS := $(addprefix build/selftests/,load limits took)
+build/selftests/took: TEST_CFLAGS += -static
 
 $(BENCH_PROGRAMS): build/selftests/%: selftests/bench/%.c | deps
 	@mkdir -p $(@D)

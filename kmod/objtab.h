@@ -50,7 +50,8 @@ struct kckpt_object {
 
 	/* restore */
 	struct list_head records;
-	enum kckpt_object_state state;	/* set under kckpt_objtab.make_lock, or by the only one who makes it */
+	enum kckpt_object_state state;	/* set under kckpt_objtab.make_lock, or by the only one who makes it, */
+	bool alone;			/* which is whoever comes first where making it makes no other object */
 	void *made;			/* what restore created; dropped by the family's release() */
 	void *made2;			/* the second one, where objects come in pairs */
 	u64 value;			/* for the family's own use */

@@ -5,8 +5,10 @@
  */
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -238,6 +240,76 @@ TEST(session_restored_tasks_wait_for_the_commit)
 	}
 	runner_restore(&job, &image);
 	EXPECT_TRUE(job_notes()[0] > count);
+}
+
+/* The area at @at: would a child not have it? */
+static bool is_left_out_by_fork(const void *at)
+{
+	const char *begin = format("%lx-", (unsigned long)at);
+	bool found = false, left_out = false;
+	char line[512];
+	FILE *smaps = fopen("/proc/self/smaps", "r");
+
+	ASSERT_TRUE(smaps);
+	while (fgets(line, sizeof(line), smaps)) {
+		found |= !strncmp(line, begin, strlen(begin));
+		if (!found || strncmp(line, "VmFlags:", 8))
+			continue;
+		left_out = strstr(line, " dc");
+		break;
+	}
+	fclose(smaps);
+	ASSERT_TRUE(found);
+	return left_out;
+}
+
+static void *waits_for_ever(void *ends)
+{
+	while (!ends)
+		pause();
+	return NULL;
+}
+
+/* Tasks are created from it, and get nothing of its memory; what later children are to have of it stays as it was. */
+static void expect_memory_of_caller_stays(void)
+{
+	const size_t size = 1 << 20, page = 4096;
+	char *area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *left_out = area + size / 2;
+	struct image image = {};
+	struct job job;
+	pid_t pid;
+	int dev;
+
+	runner_start(&job);
+	runner_dump(&job, &image);
+	ASSERT_TRUE(area != MAP_FAILED && !madvise(left_out, page, MADV_DONTFORK));
+	area[0] = left_out[page] = left_out[0] = 1;
+	dev = device_open();
+	restore_until(dev, &image, job.cgroup, KCKPT_COMPLETE);
+	ASSERT_EQ(0, device_commit(dev));
+	close(dev);
+	EXPECT_TRUE(runner_runs(&job));
+	EXPECT_TRUE(is_left_out_by_fork(left_out));
+	EXPECT_TRUE(!is_left_out_by_fork(left_out + page));
+	pid = fork();
+	if (!pid)
+		_exit(area[0] + left_out[page] - 2);
+	EXPECT_EQ(0, wait_exit(pid, 5000));
+}
+
+TEST(session_restore_leaves_the_memory_of_its_caller)
+{
+	expect_memory_of_caller_stays();
+}
+
+/* Who might be forking just now. */
+TEST(session_restore_leaves_the_memory_of_its_caller_with_threads)
+{
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, waits_for_ever, NULL));
+	expect_memory_of_caller_stays();
 }
 
 /* Killed from outside while all is held in the kernel. */

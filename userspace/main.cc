@@ -127,8 +127,11 @@ int main(int argc, char **argv)
 		return app.exit(error) == 0 ? Exit::done : Exit::usage;
 	}
 	for (auto &[sub, command] : commands) {
-		if (sub->parsed())
-			return run(*command, options);
+		if (!sub->parsed())
+			continue;
+		const int status = run(*command, options);
+		fflush(nullptr);
+		_exit(status); /* the kernel takes back what is left, faster than we could */
 	}
 	return Exit::usage;
 }

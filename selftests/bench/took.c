@@ -2,16 +2,14 @@
 /*
  * took FILE COMMAND... - runs it, ends as it did, and writes into FILE when it began, in ns of CLOCK_REALTIME, and how
  * long it took until it had ended, in ns: without what an interpreter takes to start a program and to notice its end.
+ * took - does nothing. That is the least that a program takes.
  */
 #include <errno.h>
-#include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
-
-extern char **environ;
+#include <unistd.h>
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -24,20 +22,22 @@ static uint64_t clock_ns(clockid_t clock)
 int main(int argc, char **argv)
 {
 	uint64_t began, start, end;
-	int status, err;
+	int status;
 	pid_t pid;
 	FILE *file;
 
+	if (argc == 1)
+		return 0;
 	if (argc < 3) {
 		fprintf(stderr, "took FILE COMMAND...\n");
 		return 127;
 	}
 	began = clock_ns(CLOCK_REALTIME);
 	start = clock_ns(CLOCK_MONOTONIC);
-	err = posix_spawnp(&pid, argv[2], NULL, NULL, argv + 2, environ);
-	if (err) {
-		fprintf(stderr, "%s: %s\n", argv[2], strerror(err));
-		return 127;
+	pid = vfork();
+	if (!pid) {
+		execvp(argv[2], argv + 2);
+		_exit(127);
 	}
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
