@@ -172,12 +172,28 @@ static void capture_send_kill(struct kckpt_ctx *ctx)
 {
 	struct kckpt_object *obj = NULL;
 
-	/* All of them first: one that still ran would write to the memory of others. */
-	while (ctx->capture_flags & KCKPT_CAPTURE_KILL && (obj = capture_next_alive(ctx, obj)))
-		kckpt_task_quiet_end((struct task_struct *)obj->ptr);
-	obj = NULL;
 	while ((obj = capture_next_alive(ctx, obj)))
 		send_sig(SIGKILL, (struct task_struct *)obj->ptr, 1);
+}
+
+/* Who is killed by somebody else before this has run is found to have moved, and who is after it writes nothing. */
+static void capture_quiet_end(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj = NULL;
+
+	while ((obj = capture_next_alive(ctx, obj)))
+		if (((struct task_struct *)obj->ptr)->frozen)
+			obj->clear_child_tid = kckpt_task_quiet_end((struct task_struct *)obj->ptr);
+	smp_mb();	/* before capture_verify_task() looks at PF_EXITING */
+}
+
+static void capture_usual_end(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj = NULL;
+
+	while ((obj = capture_next_alive(ctx, obj)))
+		if (obj->clear_child_tid)
+			kckpt_task_usual_end((struct task_struct *)obj->ptr, obj->clear_child_tid);
 }
 
 bool kckpt_capture_ends_quietly(struct kckpt_ctx *ctx)
@@ -228,7 +244,7 @@ static bool capture_orphans(struct kckpt_ctx *ctx)
 	return false;
 }
 
-int kckpt_capture_kill(struct kckpt_ctx *ctx, u32 timeout_ms)
+int kckpt_capture_kill(struct kckpt_ctx *ctx, bool quietly, u32 timeout_ms)
 {
 	unsigned long end;
 	unsigned int i;
@@ -236,9 +252,13 @@ int kckpt_capture_kill(struct kckpt_ctx *ctx, u32 timeout_ms)
 
 	/* Thawing and moving tasks need this lock, too: what is verified is what dies. A frozen task obeys SIGKILL. */
 	mutex_lock(kdata(cgroup_mutex));
+	if (quietly)
+		capture_quiet_end(ctx);
 	err = kckpt_capture_verify(ctx);
 	if (!err)
 		capture_send_kill(ctx);
+	else if (quietly)
+		capture_usual_end(ctx);
 	mutex_unlock(kdata(cgroup_mutex));
 	if (!err) {
 		kckpt_objtab_let_go(&ctx->objs, KCKPT_HELD_TASKS);

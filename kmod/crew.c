@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See crew.h. */
 #include <linux/delay.h>
-#include <linux/memcontrol.h>
 #include <linux/module.h>
 #include <linux/rseq.h>
 #include <linux/sched/signal.h>
@@ -457,7 +456,7 @@ static int crew_check_place(struct kckpt_session *session)
 static int crew_create_roots(struct kckpt_session *session)
 {
 	struct kckpt_object *root, *first = NULL;
-	struct kckpt_hidden *hidden = kckpt_hide_memory();
+	bool hidden = kckpt_hide_memory();
 	int err = 0;
 	pid_t pid;
 
@@ -468,26 +467,8 @@ static int crew_create_roots(struct kckpt_session *session)
 			session->crew.root_pid = pid;
 		}
 	}
-	kckpt_show_memory(hidden);
-	return err;
-}
-
-/* What is opened for the job is charged to it. */
-static int crew_open_ahead(struct kckpt_session *session)
-{
-	struct task_struct *root = session->ctx.roots->made;
-	struct mem_cgroup *memcg, *before;
-	int err;
-
-	rcu_read_lock();
-	memcg = root ? mem_cgroup_from_task(root) : NULL;
-	if (memcg && !css_tryget(&memcg->css))
-		memcg = NULL;
-	rcu_read_unlock();
-	before = set_active_memcg(memcg);
-	err = kckpt_files_open_ahead(&session->ctx);
-	set_active_memcg(before);
-	mem_cgroup_put(memcg);
+	if (hidden)
+		kckpt_show_memory();
 	return err;
 }
 
@@ -503,8 +484,7 @@ int kckpt_crew_start(struct kckpt_session *session, u64 *create_ns)
 	err = crew_create_roots(session);
 	if (err == -EINTR)
 		err = kckpt_crew_check(&session->ctx) ?: err;
-	err = err ?: crew_open_ahead(session) ?: crew_wait(session, NULL, 0) ?: crew_check_place(session) ?:
-	      kckpt_process_link(&session->ctx);
+	err = err ?: crew_wait(session, NULL, 0) ?: crew_check_place(session) ?: kckpt_process_link(&session->ctx);
 	if (!err && !crew_set_stage(crew, KCKPT_STAGE_BUILD))
 		err = crew_why_dead(session);
 	*create_ns = ktime_to_ns(ktime_sub(ktime_get(), start));

@@ -207,40 +207,11 @@ struct kckpt_object *kckpt_ref(struct kckpt_ctx *ctx, const struct kckpt_object 
 	return NULL;
 }
 
-/* Whoever has it in MAKING. */
-static int object_make(struct kckpt_ctx *ctx, struct kckpt_object *obj)
-{
-	int err = kckpt_family(obj->family)->restore(ctx, obj);
-
-	if (err)
-		WRITE_ONCE(obj->state, KCKPT_OBJ_FAILED);
-	else
-		kckpt_crew_made(ctx->crew, obj);
-	return err;
-}
-
-static bool object_claim(struct kckpt_object *obj)
-{
-	return cmpxchg(&obj->state, KCKPT_OBJ_RAW, KCKPT_OBJ_MAKING) == KCKPT_OBJ_RAW;
-}
-
-int kckpt_make_ahead(struct kckpt_ctx *ctx, struct kckpt_object *obj)
-{
-	kckpt_progress(ctx);
-	return object_claim(obj) ? object_make(ctx, obj) : 0;
-}
-
-static int make_alone(struct kckpt_ctx *ctx, struct kckpt_object *obj)
-{
-	kckpt_progress(ctx);
-	return object_claim(obj) ? object_make(ctx, obj) : kckpt_crew_wait_made(ctx->crew, obj);
-}
-
 int kckpt_make(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
+	int err;
+
 	lockdep_assert_held(&ctx->objs.make_lock);
-	if (obj->alone)
-		return make_alone(ctx, obj);
 	kckpt_progress(ctx);
 	if (obj->state == KCKPT_OBJ_MADE)
 		return 0;
@@ -250,7 +221,12 @@ int kckpt_make(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (obj->state == KCKPT_OBJ_MAKING)
 		return kckpt_bad_image(ctx, obj, "an object refers to itself");
 	obj->state = KCKPT_OBJ_MAKING;
-	return object_make(ctx, obj);
+	err = kckpt_family(obj->family)->restore(ctx, obj);
+	if (err)
+		obj->state = KCKPT_OBJ_FAILED;
+	else
+		kckpt_crew_made(ctx->crew, obj);
+	return err;
 }
 
 int kckpt_make_shared(struct kckpt_ctx *ctx, struct kckpt_object *obj)
@@ -259,8 +235,6 @@ int kckpt_make_shared(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 	if (kckpt_is_made(obj))
 		return 0;
-	if (obj->alone)
-		return make_alone(ctx, obj);
 	if (mutex_lock_killable(&ctx->objs.make_lock))
 		return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "restore");
 	err = kckpt_make(ctx, obj);

@@ -172,12 +172,10 @@ struct kckpt_object *kckpt_ref(struct kckpt_ctx *ctx, const struct kckpt_object 
 /*
  * kckpt_make_shared() - restore @obj, which any task may need, if nobody has yet. kckpt_make() - the same under
  * objs.make_lock, by others that are made under it. Who uses numbers of the descriptor table of the task, which others
- * may share, does so under that lock. One that is `alone` is made without it, and waited for with it.
- * kckpt_make_ahead() - one that is, by somebody who does not need it: does not wait for who is making it.
+ * may share, does so under that lock.
  */
 int kckpt_make_shared(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 int kckpt_make(struct kckpt_ctx *ctx, struct kckpt_object *obj);
-int kckpt_make_ahead(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 
 /* kckpt_make_own() - restore object @id if @creator is who makes it, and has not yet; 0 is no object. */
 int kckpt_make_own(struct kckpt_ctx *ctx, const struct kckpt_object *creator, u64 id);

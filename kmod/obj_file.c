@@ -16,7 +16,6 @@
 
 #include "compat/file.h"
 #include "compat/pidfd.h"
-#include "crew.h"
 #include "family.h"
 #include "fault.h"
 #include "fowner.h"
@@ -263,7 +262,6 @@ static int file_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	if (!target || !kckpt_family(target->family)->open)
 		return kckpt_bad_image(ctx, obj, "open file on object %llu", rec.target);
 	file_note_use(obj, target, rec.file_flags);
-	obj->alone = target->family == KCKPT_F_path;
 	return file_check_flags(ctx, obj, rec.open_flags, target->family) ?:
 	       file_check_via(ctx, obj, &rec, target) ?:
 	       kckpt_fowner_check(ctx, obj, &rec);
@@ -312,26 +310,6 @@ static int file_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	obj->made = file;
 	file_set_flags(file, rec.open_flags);
 	return file_seek(ctx, obj, file, rec.pos);
-}
-
-/*
- * What takes time is to wait for whoever has the file: the disk, a server. So the caller, who only waits for the tasks,
- * opens from the last file on while they begin with the first ones.
- */
-int kckpt_files_open_ahead(struct kckpt_ctx *ctx)
-{
-	struct kckpt_object *obj;
-	int err = 0;
-
-	list_for_each_entry_reverse(obj, &ctx->objs.list, node) {
-		if (obj->family != KCKPT_F_file || !obj->alone)
-			continue;
-		err = kckpt_crew_check(ctx) ?: kckpt_make_ahead(ctx, obj);
-		if (err)
-			break;
-		cond_resched();
-	}
-	return err;
 }
 
 void kckpt_files_keep_owned(struct kckpt_ctx *ctx)

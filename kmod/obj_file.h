@@ -9,12 +9,6 @@ struct kckpt_ctx;
 /* kckpt_file_via() - dump: id of the path that a named pipe was opened by, or of what was deleted there; 0: none. */
 u64 kckpt_file_via(struct kckpt_ctx *ctx, struct file *file);
 
-/*
- * kckpt_files_open_ahead() - in the context of the session's caller, while the tasks build themselves: open what nobody
- * has opened yet. The files are charged to the active memory cgroup. Stops when the crew is dead.
- */
-int kckpt_files_open_ahead(struct kckpt_ctx *ctx);
-
 /* kckpt_files_keep_owned() - before what was made is released: hold those open files that want an owner. */
 void kckpt_files_keep_owned(struct kckpt_ctx *ctx);
 

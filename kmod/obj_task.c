@@ -110,6 +110,8 @@ static const char *task_attribute(struct task_struct *task)
 	if ((unsigned long)kckpt_robust_list(task) >= TASK_SIZE_MAX ||
 	    (unsigned long)task->clear_child_tid >= TASK_SIZE_MAX)
 		return "a robust list or thread id at a kernel address";
+	if (kckpt_compat_robust_list(task))
+		return "a robust list of 32-bit code";
 	if (task->io_uring || task->flags & PF_IO_WORKER)
 		return "io_uring";
 	if (kckpt_has_sem_undo(task))
@@ -330,9 +332,17 @@ bool kckpt_task_ends_quietly(struct task_struct *task)
 	return (unsigned long)head.list.next == at && !head.list_op_pending;
 }
 
-void kckpt_task_quiet_end(struct task_struct *task)
+int __user *kckpt_task_quiet_end(struct task_struct *task)
 {
+	int __user *at = task->clear_child_tid;
+
 	WRITE_ONCE(task->clear_child_tid, NULL);
+	return at;
+}
+
+void kckpt_task_usual_end(struct task_struct *task, int __user *clear_child_tid)
+{
+	WRITE_ONCE(task->clear_child_tid, clear_child_tid);
 }
 
 /* ---- restore ---- */

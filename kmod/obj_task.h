@@ -14,10 +14,12 @@ void kckpt_task_disown(struct task_struct *task);
 
 /*
  * kckpt_task_ends_quietly() - would the end of @task, which is frozen, write to memory only where its id is to be
- * cleared? Not if it holds locks that tell of its end. May sleep. kckpt_task_quiet_end() - then that will not be, either.
+ * cleared? Not if it holds locks that tell of its end. May sleep.
+ * kckpt_task_quiet_end() - then it will not write there, either; returns where that is, for kckpt_task_usual_end().
  */
 bool kckpt_task_ends_quietly(struct task_struct *task);
-void kckpt_task_quiet_end(struct task_struct *task);
+int __user *kckpt_task_quiet_end(struct task_struct *task);
+void kckpt_task_usual_end(struct task_struct *task, int __user *clear_child_tid);
 
 /* kckpt_task_clone_flags() - restore: what a thread shares with its leader from birth on. */
 u64 kckpt_task_clone_flags(struct kckpt_ctx *ctx, struct kckpt_object *leader, struct kckpt_object *task);

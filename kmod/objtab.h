@@ -41,7 +41,8 @@ struct kckpt_object {
 
 	/* dump */
 	const void *ptr;
-	struct kckpt_stillness still;	/* of a task */
+	struct kckpt_stillness still;	/* of a task, */
+	int __user *clear_child_tid;	/* and what was taken from it so that it ends quietly */
 	struct file *file;		/* of what files are open on: the first of them, held by its own object */
 	struct rhash_head hash;
 	struct kckpt_shadow *shadow;	/* its pages as they were; NULL: they are read where they are */
@@ -50,8 +51,7 @@ struct kckpt_object {
 
 	/* restore */
 	struct list_head records;
-	enum kckpt_object_state state;	/* set under kckpt_objtab.make_lock, or by the only one who makes it, */
-	bool alone;			/* which is whoever comes first where making it makes no other object */
+	enum kckpt_object_state state;	/* set under kckpt_objtab.make_lock, or by the only one who makes it */
 	void *made;			/* what restore created; dropped by the family's release() */
 	void *made2;			/* the second one, where objects come in pairs */
 	u64 value;			/* for the family's own use */

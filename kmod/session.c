@@ -663,7 +663,7 @@ int kckpt_session_kill(struct kckpt_session *session)
 		return err;
 	/* From here on the watchdog must not thaw what is about to be killed. */
 	watchdog_stop(session);
-	err = READ_ONCE(session->expired) ?: kckpt_capture_kill(&session->ctx, KILL_MS);
+	err = READ_ONCE(session->expired) ?: kckpt_capture_kill(&session->ctx, session->save->ends_quietly, KILL_MS);
 	if (err)
 		return session_failed(session, err);
 	kckpt_event_killed(session);

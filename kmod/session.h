@@ -108,7 +108,10 @@ int kckpt_capture_verify(struct kckpt_ctx *ctx);
 /* kckpt_capture_ends_quietly() - will none of its pages change when it is killed, of CAPTURE with KILL? */
 bool kckpt_capture_ends_quietly(struct kckpt_ctx *ctx);
 
-/* kckpt_capture_kill() - if so, end every task that was captured, and wait for that. */
-int kckpt_capture_kill(struct kckpt_ctx *ctx, u32 timeout_ms);
+/*
+ * kckpt_capture_kill() - if so, end every task that was captured, and wait for that. @quietly: none of them writes to
+ * its memory at its end.
+ */
+int kckpt_capture_kill(struct kckpt_ctx *ctx, bool quietly, u32 timeout_ms);
 
 #endif

@@ -8,12 +8,12 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -242,27 +242,6 @@ TEST(session_restored_tasks_wait_for_the_commit)
 	EXPECT_TRUE(job_notes()[0] > count);
 }
 
-/* The area at @at: would a child not have it? */
-static bool is_left_out_by_fork(const void *at)
-{
-	const char *begin = format("%lx-", (unsigned long)at);
-	bool found = false, left_out = false;
-	char line[512];
-	FILE *smaps = fopen("/proc/self/smaps", "r");
-
-	ASSERT_TRUE(smaps);
-	while (fgets(line, sizeof(line), smaps)) {
-		found |= !strncmp(line, begin, strlen(begin));
-		if (!found || strncmp(line, "VmFlags:", 8))
-			continue;
-		left_out = strstr(line, " dc");
-		break;
-	}
-	fclose(smaps);
-	ASSERT_TRUE(found);
-	return left_out;
-}
-
 static void *waits_for_ever(void *ends)
 {
 	while (!ends)
@@ -270,46 +249,72 @@ static void *waits_for_ever(void *ends)
 	return NULL;
 }
 
-/* Tasks are created from it, and get nothing of its memory; what later children are to have of it stays as it was. */
-static void expect_memory_of_caller_stays(void)
+static long own_faults(void)
 {
-	const size_t size = 1 << 20, page = 4096;
-	char *area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *left_out = area + size / 2;
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt;
+}
+
+#define NR_OWN_PAGES 1000
+
+/*
+ * Tasks are created from it. What was copied for them is written to with a fault afterwards: @copied. What later children
+ * have of it stays as it was.
+ */
+static void expect_memory_of_caller(bool copied, bool has_left_out)
+{
+	char *area = mmap(NULL, NR_OWN_PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *left_out = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct image image = {};
 	struct job job;
+	long faults;
 	pid_t pid;
-	int dev;
+	int dev, i;
 
 	runner_start(&job);
 	runner_dump(&job, &image);
-	ASSERT_TRUE(area != MAP_FAILED && !madvise(left_out, page, MADV_DONTFORK));
-	area[0] = left_out[page] = left_out[0] = 1;
+	ASSERT_TRUE(area != MAP_FAILED && !madvise(area, NR_OWN_PAGES * 4096, MADV_NOHUGEPAGE));
+	ASSERT_TRUE(!has_left_out || !madvise(left_out, 4096, MADV_DONTFORK));
+	memset(area, 1, NR_OWN_PAGES * 4096);
 	dev = device_open();
 	restore_until(dev, &image, job.cgroup, KCKPT_COMPLETE);
 	ASSERT_EQ(0, device_commit(dev));
 	close(dev);
 	EXPECT_TRUE(runner_runs(&job));
-	EXPECT_TRUE(is_left_out_by_fork(left_out));
-	EXPECT_TRUE(!is_left_out_by_fork(left_out + page));
+	faults = own_faults();
+	for (i = 0; i < NR_OWN_PAGES; i++)
+		area[i * 4096] = 2;
+	faults = own_faults() - faults;
+	EXPECT_TRUE(copied ? faults >= NR_OWN_PAGES : faults < NR_OWN_PAGES / 2);
 	pid = fork();
 	if (!pid)
-		_exit(area[0] + left_out[page] - 2);
+		_exit(area[0] - 2);
 	EXPECT_EQ(0, wait_exit(pid, 5000));
+	pid = fork();
+	if (!pid)
+		_exit(left_out[0]);
+	EXPECT_EQ(has_left_out ? 128 + SIGSEGV : 0, wait_exit(pid, 5000));
 }
 
-TEST(session_restore_leaves_the_memory_of_its_caller)
+TEST(session_restore_copies_no_memory_of_its_caller)
 {
-	expect_memory_of_caller_stays();
+	expect_memory_of_caller(false, false);
 }
 
-/* Who might be forking just now. */
-TEST(session_restore_leaves_the_memory_of_its_caller_with_threads)
+TEST(session_restore_keeps_what_no_child_gets)
+{
+	expect_memory_of_caller(true, true);
+}
+
+/* Others might be forking just now. */
+TEST(session_restore_by_one_of_many_threads)
 {
 	pthread_t thread;
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, waits_for_ever, NULL));
-	expect_memory_of_caller_stays();
+	expect_memory_of_caller(true, false);
 }
 
 /* Killed from outside while all is held in the kernel. */

@@ -2,6 +2,7 @@
 /* Images that the kernel itself writes into files and reads from them (KCKPT_IOC_SAVE, KCKPT_IOC_LOAD), or splices. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
@@ -709,7 +710,10 @@ TEST_LIMIT(transfer_splices_copies_of_what_was_not_kept, 120)
 
 #define AT_PAGE 1			/* note: where a page of the job is */
 
-static bool with_lock;			/* shall it hold a lock that tells of its end? */
+/* Locks that tell of the end of who has them. */
+enum lock { NO_LOCK, LOCK_HELD, LOCK_BEING_TAKEN };
+
+static enum lock with_lock;		/* what shall the job have? */
 
 static void *waits(void *ends)
 {
@@ -718,11 +722,22 @@ static void *waits(void *ends)
 	return NULL;
 }
 
-static bool hold_robust_lock(void)
+static bool have_lock(enum lock with)
 {
 	static pthread_mutex_t lock;
 	pthread_mutexattr_t attributes;
+	struct robust_list_head *head;
+	size_t size;
 
+	if (with == NO_LOCK)
+		return true;
+	if (with == LOCK_BEING_TAKEN) {
+		if (syscall(SYS_get_robust_list, 0, &head, &size))
+			return false;
+		head->list_op_pending = (struct robust_list *)((char *)&lock - head->futex_offset);
+		lock.__data.__lock = syscall(SYS_gettid);
+		return true;
+	}
 	return !pthread_mutexattr_init(&attributes) &&
 	       !pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST) &&
 	       !pthread_mutex_init(&lock, &attributes) && !pthread_mutex_lock(&lock);
@@ -734,15 +749,15 @@ static int has_threads(void)
 	pthread_t thread;
 
 	JOB_SETUP(!pthread_create(&thread, NULL, waits, NULL));
-	JOB_SETUP(!with_lock || hold_robust_lock());
+	JOB_SETUP(have_lock(with_lock));
 	JOB_SETUP(map_memory());
 	job_notes()[AT_PAGE] = (uintptr_t)page_at(NR_SCATTERED + 1);
 	return looks_at_memory();
 }
 
-static void start_with_threads(struct job *job, bool holds_lock)
+static void start_with_threads(struct job *job, enum lock with)
 {
-	with_lock = holds_lock;
+	with_lock = with;
 	job_start(job, has_threads, NULL);
 	ASSERT_TRUE(runner_runs(job));
 }
@@ -758,14 +773,14 @@ static void splice_all(int dev, int fd)
 }
 
 /* Nobody has read anything of it when the job is gone. */
-static void expect_whole_after_kill(bool holds_lock)
+static void expect_whole_after_kill(enum lock with)
 {
 	int dev, ends[2], fd = open_file(test_path("image"), 0);
 	struct copier copier;
 	struct job job;
 
 	ASSERT_TRUE(!pipe(ends));
-	start_with_threads(&job, holds_lock);
+	start_with_threads(&job, with);
 	dev = start_dump(&job, KCKPT_CAPTURE_KILL);
 	splice_all(dev, ends[1]);
 	end_dump(&job, dev);
@@ -778,12 +793,34 @@ static void expect_whole_after_kill(bool holds_lock)
 
 TEST(transfer_splices_what_is_killed)
 {
-	expect_whole_after_kill(false);
+	expect_whole_after_kill(NO_LOCK);
 }
 
 TEST(transfer_splices_what_is_killed_with_a_lock)
 {
-	expect_whole_after_kill(true);
+	expect_whole_after_kill(LOCK_HELD);
+}
+
+TEST(transfer_splices_what_is_killed_while_it_takes_a_lock)
+{
+	expect_whole_after_kill(LOCK_BEING_TAKEN);
+}
+
+/* By somebody else, before KILL: then the pipe may have what was written at the end. That is not to go unnoticed. */
+TEST(transfer_splices_what_somebody_else_kills)
+{
+	int dev, ends[2];
+	struct job job;
+
+	ASSERT_TRUE(!pipe(ends));
+	start_with_threads(&job, NO_LOCK);
+	dev = start_dump(&job, KCKPT_CAPTURE_KILL);
+	splice_all(dev, ends[1]);
+	ASSERT_EQ(0, kill(job.pid, SIGKILL));
+	ASSERT_EQ(128 + SIGKILL, wait_exit(job.pid, 5000));
+	EXPECT_EQ(ESTALE, device_do(dev, KCKPT_IOC_KILL));
+	EXPECT_EQ(KCKPT_E_JOB_MOVED, device_first_code(dev));
+	close(dev);
 }
 
 /* Is it the job's own page that is in the pipe? Then what somebody writes there meanwhile is, too. */
@@ -812,17 +849,19 @@ TEST(transfer_copies_what_is_to_change)
 {
 	static const struct {
 		uint32_t flags;
-		bool holds_lock, in_place;
+		enum lock with;
+		bool in_place;
 	} cases[] = {
-		{ 0, false, false },
-		{ KCKPT_CAPTURE_KILL, false, true },
-		{ KCKPT_CAPTURE_KILL, true, false },
+		{ 0, NO_LOCK, false },
+		{ KCKPT_CAPTURE_KILL, NO_LOCK, true },
+		{ KCKPT_CAPTURE_KILL, LOCK_HELD, false },
+		{ KCKPT_CAPTURE_KILL, LOCK_BEING_TAKEN, false },
 	};
 	struct job job;
 	size_t i;
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		start_with_threads(&job, cases[i].holds_lock);
+		start_with_threads(&job, cases[i].with);
 		EXPECT_EQ(cases[i].in_place, pipe_has_pages_of(&job, cases[i].flags));
 	}
 }

@@ -44,8 +44,8 @@
  * poll() tells what makes sense now: EPOLLOUT in EMPTY, LOADING and INSTANTIATED, where write() takes the image;
  * EPOLLIN in CAPTURED and SAVED, where read() gives it; EPOLLHUP in DONE; EPOLLERR when the session has failed, a
  * task could not build itself, or the watchdog has ended it, which wakes who polls. splice() from the device does
- * as read(); where memory is kept (KCKPT_CAPTURE_KEEP), or the job is going to be killed (KCKPT_CAPTURE_KILL), its pages
- * go into the pipe as they are, else copies of them. It does not wait for another thread that uses the session, but
+ * as read(); where memory is kept (KCKPT_CAPTURE_KEEP), or the job is to be killed (KCKPT_CAPTURE_KILL), its pages go
+ * into the pipe as they are, else copies of them. It does not wait for another thread that uses the session, but
  * fails with EBUSY; nor is the session changed by EAGAIN (the pipe is full; else poll() tells EPOLLERR), EPIPE, or
  * ENOMEM without a report. The pipe is locked meanwhile: to let somebody read from it while pages are looked up and
  * copied, call SAVE with KCKPT_TRANSFER_AHEAD before, and splice no more than that says.
@@ -223,7 +223,8 @@ enum kckpt_kept {
 
 /*
  * With KILL the job may be thawed all the same, or handed over, as after any failure. But who has not read all of the
- * image from the pipe by then may find in it what the job writes later: it does not match its digests any more.
+ * image from the pipe by then may find in it what the job writes later: it does not match its digests any more. So it
+ * is with what its threads write at their end, if somebody else kills it; KCKPT_IOC_KILL then fails (JOB_MOVED).
  */
 
 /*

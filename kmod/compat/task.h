@@ -125,11 +125,16 @@ static inline const char *kckpt_task_unsupported(const struct task_struct *task)
 }
 #endif
 
-/* kckpt_robust_list() - the head of the robust futexes. With the rest of futexes in one struct since v7.1. */
+/*
+ * kckpt_robust_list(), kckpt_compat_robust_list() - the heads of the robust futexes, of 64- and 32-bit code. With the
+ * rest of futexes in one struct since v7.1.
+ */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 1, 0)
 #define kckpt_robust_list(task) ((task)->futex.robust_list)
+#define kckpt_compat_robust_list(task) ((task)->futex.compat_robust_list)
 #else
 #define kckpt_robust_list(task) ((task)->robust_list)
+#define kckpt_compat_robust_list(task) ((task)->compat_robust_list)
 #endif
 
 /*

@@ -42,8 +42,6 @@ struct kckpt_capture DumpJob::capture_request(const std::optional<struct kckpt_h
 		request.flags |= KCKPT_CAPTURE_KEEP | (keep_snapshot ? KCKPT_CAPTURE_SNAPSHOT : 0);
 		request.max_cow = max_cow;
 	}
-	if (then == Then::kill)
-		request.flags |= KCKPT_CAPTURE_KILL;
 	if (base) {
 		request.flags |= KCKPT_CAPTURE_PARENT;
 		std::memcpy(request.parent, base->uuid, sizeof(request.parent));
@@ -122,8 +120,11 @@ Result<DumpJob::Outcome> DumpJob::run(const Cgroup &cgroup)
 }
 
 Result<DumpJob::Outcome> DumpJob::attempt(const Cgroup &cgroup, Device &device, AtomicFile &file,
-					  const struct kckpt_capture &request) const
+					  struct kckpt_capture request) const
 {
+	/* Nobody writes to the pages of what is about to be killed: a pipe may have them as they are. */
+	if (then == Then::kill && fcntl(file.fd(), F_GETPIPE_SZ) > 0)
+		request.flags |= KCKPT_CAPTURE_KILL;
 	if (Result<> frozen = device.freeze(freeze_request(cgroup.fd())); !frozen)
 		return pass(frozen);
 	auto captured = device.capture(request, inherit, external);

@@ -49,7 +49,7 @@ private:
 	struct kckpt_freeze freeze_request(int cgroup) const;
 	struct kckpt_capture capture_request(const std::optional<struct kckpt_header> &base, Memory memory) const;
 	Result<Outcome> attempt(const Cgroup &cgroup, Device &device, AtomicFile &file,
-				const struct kckpt_capture &request) const;
+				struct kckpt_capture request) const;
 	Result<std::optional<struct kckpt_header>> open_parent() const;
 	Result<> check_output() const;
 	Result<AtomicFile> create_output() const;
