@@ -347,6 +347,30 @@ static int tsc_mode(void)
 	return mode;
 }
 
+#define NR_I386_SET_ROBUST_LIST 311
+
+static long call_as_32_bit_code(long nr, void *first, long second)
+{
+	long ret;
+
+	__asm__ volatile("int $0x80" : "=a"(ret) : "a"(nr), "b"(first), "c"(second)
+			 : "memory", "r8", "r9", "r10", "r11");
+	return ret;
+}
+
+/* Its locks would be lost. Where the kernel has no such calls, they are fatal. */
+static bool register_32_bit_robust_list(void)
+{
+	void *head = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	const long size = 3 * sizeof(uint32_t);
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(!!call_as_32_bit_code(NR_I386_SET_ROBUST_LIST, head, size));
+	return !wait_exit(pid, 5000) && !call_as_32_bit_code(NR_I386_SET_ROBUST_LIST, head, size);
+}
+
+REFUSED_IF(robust_list_of_32_bit_code, TASK_ATTRIBUTE, register_32_bit_robust_list(), true)
 REFUSED(seccomp, TASK_SECCOMP, allow_all(), prctl(PR_GET_SECCOMP) == 2)
 REFUSED(semaphore_undo, TASK_ATTRIBUTE, undo_semaphore(), true)
 REFUSED_IF(numa_policy, TASK_ATTRIBUTE, !syscall(SYS_set_mempolicy, 4 /* MPOL_LOCAL */, NULL, 0), true)
