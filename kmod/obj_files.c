@@ -169,7 +169,7 @@ static int files_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	struct kckpt_files_rec files;
 	struct kckpt_object *file;
 	struct kckpt_fd_rec row;
-	u32 nr = 0;
+	u32 nr = 0, least = 0;
 	int err;
 
 	err = kckpt_rec_only(ctx, obj, KCKPT_K_files, &files, sizeof(files), NULL, 0, NULL);
@@ -181,8 +181,10 @@ static int files_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 			return err;
 		if (row.fd >= kvalue(sysctl_nr_open))
 			return kckpt_fail(ctx, obj, KCKPT_E_IMAGE_LIMIT, 0, "descriptor %u; see fs.nr_open", row.fd);
-		if (row.fd_flags & ~FD_CLOEXEC)
+		/* In order, and so none twice: the first one would not stay. */
+		if (row.fd < least || row.fd_flags & ~FD_CLOEXEC)
 			return kckpt_bad_image(ctx, obj, "descriptor %u", row.fd);
+		least = row.fd + 1;
 		file = kckpt_ref(ctx, obj, row.file, KCKPT_F_file);
 		if (!file)
 			return -EBADMSG;
@@ -191,6 +193,22 @@ static int files_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		nr++;
 	}
 	return nr == files.nr_fds ? 0 : kckpt_bad_image(ctx, obj, "number of descriptors");
+}
+
+int kckpt_files_mark(struct kckpt_ctx *ctx, struct kckpt_object *files)
+{
+	const struct kckpt_rec *rec;
+	struct kckpt_fd_rec row;
+	int err = 0;
+
+	kckpt_for_each_rec(rec, files, KCKPT_K_fd) {
+		err = fd_rec(ctx, files, rec, &row);
+		if (err)
+			break;
+		kckpt_objtab_get(&ctx->objs, row.file)->seen = files->id;
+		cond_resched();
+	}
+	return err;
 }
 
 static int files_install(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_fd_rec *row)

@@ -21,6 +21,9 @@ void kckpt_files_adopt(struct kckpt_object *obj);
  */
 int kckpt_files_disown(struct kckpt_ctx *ctx, struct kckpt_object *process);
 
+/* kckpt_files_mark() - restore: `seen` of each open file that is in the table @files becomes the id of the table. */
+int kckpt_files_mark(struct kckpt_ctx *ctx, struct kckpt_object *files);
+
 /* kckpt_files_take() - the file behind a descriptor of ours that a system call has just made, without the number. */
 struct file *kckpt_files_take(int fd);
 

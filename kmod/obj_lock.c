@@ -17,6 +17,7 @@
 #include "family.h"
 #include "fault.h"
 #include "holders.h"
+#include "obj_files.h"
 #include "obj_lock.h"
 
 static void lock_put(void *ptr)
@@ -187,6 +188,16 @@ static int lock_take(struct file *file, const struct kckpt_lock_rec *rec, struct
 	return file->f_op->flock ? file->f_op->flock(file, F_SETLK, lock) : locks_lock_file_wait(file, lock);
 }
 
+/*
+ * The kernel takes the locks of a table away when a file of it is closed there. One on a file that is not in it would
+ * outlive that file.
+ */
+static bool lock_outlives(const struct kckpt_lock_rec *rec, const struct kckpt_object *file)
+{
+	return rec->owner && file->seen != (u32)rec->owner;
+}
+
+/* Files that the owner has are marked. */
 static int lock_set(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_lock_rec *rec)
 {
 	const struct kckpt_object *on = kckpt_objtab_get(&ctx->objs, rec->file);
@@ -194,8 +205,8 @@ static int lock_set(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struc
 	int err;
 
 	/* Every open file of the job is in a table, or mapped. */
-	if (!on->made)
-		return kckpt_bad_image(ctx, obj, "a lock on a file that nobody has open");
+	if (!on->made || lock_outlives(rec, on))
+		return kckpt_bad_image(ctx, obj, "a lock on a file that its owner has not open");
 	lock = kckpt_should_fail() ? NULL : locks_alloc_lock();
 	if (!lock)
 		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "lock");
@@ -213,12 +224,15 @@ int kckpt_lock_finish(struct kckpt_ctx *ctx, struct kckpt_object *files)
 {
 	struct kckpt_lock_rec rec;
 	struct kckpt_object *obj;
-	int err = 0;
+	int err;
 
 	if (!ctx->has_locks)
 		return 0;
 	mutex_lock(&ctx->objs.make_lock);
+	err = kckpt_files_mark(ctx, files);
 	kckpt_for_each_object(&ctx->objs, obj) {
+		if (err)
+			break;
 		if (obj->family != KCKPT_F_lock || obj->value)
 			continue;
 		err = lock_rec(ctx, obj, &rec);
@@ -226,8 +240,6 @@ int kckpt_lock_finish(struct kckpt_ctx *ctx, struct kckpt_object *files)
 			continue;
 		obj->value = 1;
 		err = err ?: lock_set(ctx, obj, &rec);
-		if (err)
-			break;
 		cond_resched();
 	}
 	mutex_unlock(&ctx->objs.make_lock);

@@ -10,6 +10,7 @@ DIED = 125
 # "Tainted" is no complaint: each out-of-tree module taints.
 COMPLAINT = re.compile('|'.join([
     r'\bBUG:', r'kernel BUG at', r'\bWARNING:', r'\bOops\b', r'general protection fault', r'Kernel panic',
+    r'\bLeaked (POSIX|FLOCK|LEASE|locks?)\b',
     r'\b(KASAN|KCSAN|KMSAN|UBSAN|KFENCE):', r'kmemleak: \d+ new suspected', r'INFO: .*(stall|blocked for)',
     r'possible (circular|recursive) locking', r'possible irq lock inversion', r'inconsistent lock state',
     r'bad unlock balance', r'held lock freed', r'suspicious RCU usage', r'ODEBUG:', r'refcount_t:', r'(list_add|list_del) corruption',
