@@ -453,11 +453,15 @@ TEST(leases_signal_of_a_break_pending)
 /* ---- waited for ---- */
 
 static int opened[2];
+static pid_t opener_tid;	/* of the newest */
 
 static void *opener(void *flags)
 {
 	bool reads = *(int *)flags == O_RDONLY;
-	int fd = open(at(reads ? "down" : "data"), *(int *)flags);
+	int fd;
+
+	__atomic_store_n(&opener_tid, (pid_t)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+	fd = open(at(reads ? "down" : "data"), *(int *)flags);
 
 	__atomic_store_n(&opened[!reads], fd < 0 ? -errno : fd, __ATOMIC_SEQ_CST);
 	return NULL;
@@ -471,8 +475,11 @@ static int waited_for(void)
 
 	JOB_SETUP(fd >= 0 && down >= 0 && hear(SIGIO));
 	for (i = 0; i < 2; i++) {
+		opener_tid = 0;
 		JOB_SETUP(!pthread_create(&thread[i], NULL, opener, &flags[i]));
-		JOB_SETUP(wait_in_syscall(getpid(), getpid() + 1 + i, SYS_openat));
+		while (!__atomic_load_n(&opener_tid, __ATOMIC_SEQ_CST))
+			usleep(1000);
+		JOB_SETUP(wait_in_syscall(getpid(), opener_tid, SYS_openat));
 	}
 	while (nr_got < 2)
 		usleep(1000);

@@ -2,6 +2,7 @@
 /* Locks on files: POSIX records, of open files (F_OFD_SETLK), flock(); those who wait for one. */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -218,9 +219,25 @@ TEST(locks_on_pipes_and_deleted_files)
 /* ---- waited for ---- */
 
 static uint32_t got[3];
+static pid_t tids[3];		/* of who waits: threads of the kernel take numbers, too */
+
+static void tell_tid(int i)
+{
+	__atomic_store_n(&tids[i], (pid_t)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+}
+
+static bool is_waiting(int i, long nr)
+{
+	double end = now() + 20;
+
+	while (!__atomic_load_n(&tids[i], __ATOMIC_SEQ_CST) && now() < end)
+		sched_yield();
+	return wait_in_syscall(getpid(), tids[i], nr);
+}
 
 static void *wait_posix(void *arg)
 {
+	tell_tid(0);
 	got[0] = set_lock(*(int *)arg, F_SETLKW, F_WRLCK, 0, 10) ? 2 : 1;
 	futex_wake(&got[0]);
 	return NULL;
@@ -228,6 +245,7 @@ static void *wait_posix(void *arg)
 
 static void *wait_ofd(void *arg)
 {
+	tell_tid(1);
 	got[1] = set_lock(*(int *)arg, F_OFD_SETLKW, F_WRLCK, 20, 10) ? 2 : 1;
 	futex_wake(&got[1]);
 	return NULL;
@@ -235,6 +253,7 @@ static void *wait_ofd(void *arg)
 
 static void *wait_flock(void *arg)
 {
+	tell_tid(2);
 	got[2] = flock(*(int *)arg, LOCK_EX) ? 2 : 1;
 	futex_wake(&got[2]);
 	return NULL;
@@ -256,7 +275,7 @@ static int waits(void)
 	JOB_SETUP(holder >= 0 && waiter >= 0 && !set_lock(holder, F_OFD_SETLK, F_RDLCK, 0, 100) && !flock(holder, LOCK_EX));
 	for (i = 0; i < 3; i++) {
 		JOB_SETUP(!pthread_create(&thread[i], NULL, wait[i], &waiter));
-		JOB_SETUP(wait_in_syscall(getpid(), getpid() + 1 + i, calls[i]));
+		JOB_SETUP(is_waiting(i, calls[i]));
 	}
 	job_roundtrip();
 	usleep(50000);
@@ -302,7 +321,7 @@ static int waits_for_outside(void)
 	pthread_t thread;
 
 	JOB_SETUP(fd >= 0 && !pthread_create(&thread, NULL, wait_flock, &fd));
-	JOB_SETUP(wait_in_syscall(getpid(), getpid() + 1, SYS_flock));
+	JOB_SETUP(is_waiting(2, SYS_flock));
 	job_roundtrip();
 	JOB_CHECK(!pthread_join(thread, NULL) && got[2] == 1);
 	return 0;
