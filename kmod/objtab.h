@@ -35,7 +35,7 @@ enum kckpt_object_state { KCKPT_OBJ_RAW, KCKPT_OBJ_MAKING, KCKPT_OBJ_MADE, KCKPT
 struct kckpt_object {
 	u64 id;
 	u32 family;
-	u32 seen;			/* dump: references met inside the job; restore: see kckpt_files_mark(), load.c */
+	u32 seen;			/* dump: references met inside the job; restore: kckpt_files_mark(), load.c */
 	struct kckpt_where where;	/* where it was met first */
 	struct list_head node;		/* kckpt_objtab.list, in order of id */
 
