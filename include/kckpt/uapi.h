@@ -223,9 +223,9 @@ enum kckpt_kept {
 
 /*
  * With KCKPT_CAPTURE_KILL pages are copied all the same where a thread holds locks that tell of its end (robust
- * futexes). The job may be thawed, too, or handed over, as after any failure. But who has not read all of the image from
- * the pipe by then may find in it what the job writes later: it does not match its digests any more. So it is with what
- * its threads write at their end, if somebody else kills it; KCKPT_IOC_KILL then fails (JOB_MOVED).
+ * futexes). The job may be thawed, too, or handed over, as after any failure. But who has not read all of the image
+ * from the pipe by then may find in it what the job writes later: it does not match its digests any more. So it is with
+ * what its threads write at their end, if somebody else kills it; KCKPT_IOC_KILL then fails (JOB_MOVED).
  */
 
 /*
