@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See ahead.h. */
+#include <linux/file.h>
+#include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/uio.h>
 #include <linux/workqueue.h>
@@ -14,13 +16,19 @@
 #include "stream.h"
 
 #define MAX_JOBS 8
+#define STEP 64		/* pages that are made and then read: what was just cleared is still in the cache */
 
 /* One batch. */
 struct ahead_job {
 	struct list_head node;
 	struct work_struct work;
-	loff_t at;		/* of its record */
-	struct mm_struct *mm;
+	u64 object;		/* the address space that it is for */
+	loff_t at, pos;		/* of its record, and of its pages */
+	struct file *file;
+	struct mm_struct *mm;	/* NULL: it is through */
+	u32 nr_filled;		/* with a reference each */
+	struct page *pages[KCKPT_MAX_BATCH];
+	u32 run_at, page_at;	/* run, and page in it, to be made next */
 	u32 nr_runs;
 	struct kckpt_page_run runs[];
 };
@@ -40,47 +48,136 @@ void kckpt_ahead_init(struct kckpt_ahead *ahead)
 
 /* ---- workers ---- */
 
-static void job_run(struct ahead_job *job)
+/* That is to be made next; NULL: there is none. */
+static const struct kckpt_page_run *job_run(struct ahead_job *job)
 {
+	if (job->run_at < job->nr_runs && job->page_at == job->runs[job->run_at].nr_pages) {
+		job->run_at++;
+		job->page_at = 0;
+	}
+	return job->run_at < job->nr_runs ? &job->runs[job->run_at] : NULL;
+}
+
+/* Makes up to @room pages, of as many runs as they are; fewer: no more can be made in this way. */
+static u32 job_make(struct ahead_job *job, u32 room, struct page **pages)
+{
+	const struct kckpt_page_run *run;
+	u32 nr = 0, got = 1;
+
+	while (nr < room && got && (run = job_run(job)) && !(run->flags & KCKPT_RUN_ZERO)) {
+		got = kckpt_pages_pin_ahead(job->mm, run->vaddr + (u64)job->page_at * PAGE_SIZE,
+					    min(room - nr, run->nr_pages - job->page_at), run->flags & KCKPT_RUN_HUGE,
+					    pages + nr);
+		job->page_at += got;
+		nr += got;
+	}
+	return nr;
+}
+
+/* How many of them are full now. */
+static u32 job_read(struct ahead_job *job, struct page **pages, u32 nr)
+{
+	loff_t pos = job->pos + (u64)job->nr_filled * PAGE_SIZE;
+	struct bio_vec bvec[STEP];
+	struct iov_iter iter;
+	ssize_t n;
 	u32 i;
 
-	for (i = 0; i < job->nr_runs; i++)
-		if (!(job->runs[i].flags & KCKPT_RUN_ZERO))
-			kckpt_pages_prefault(job->mm, &job->runs[i]);
+	for (i = 0; i < nr; i++)
+		bvec[i] = (struct bio_vec){ .bv_page = pages[i], .bv_len = PAGE_SIZE };
+	iov_iter_bvec(&iter, READ, bvec, nr, (size_t)nr * PAGE_SIZE);
+	n = kckpt_file_read_cached(job->file, &iter, pos);
+	nr = max_t(ssize_t, n, 0) / PAGE_SIZE;
+	/* Reclaim may have written the page to swap while we filled it. */
+	for (i = 0; i < nr; i++)
+		set_page_dirty_lock(pages[i]);
+	return nr;
+}
+
+/* Makes and reads the next ones; false: that is all. */
+static bool job_fill(struct ahead_job *job)
+{
+	struct page **pages = job->pages + job->nr_filled;
+	u32 room = min_t(u32, STEP, KCKPT_MAX_BATCH - job->nr_filled);
+	u32 made = job_make(job, room, pages), filled = made ? job_read(job, pages, made) : 0;
+
+	release_pages(pages + filled, made - filled);
+	job->nr_filled += filled;
+	return filled && filled == room;
+}
+
+/* What can be made all the same. */
+static void job_make_rest(struct ahead_job *job)
+{
+	struct page *pages[STEP];
+	u32 nr;
+
+	while (job_run(job)) {
+		nr = job_make(job, STEP, pages);
+		release_pages(pages, nr);
+		if (nr < STEP && job_run(job)) {
+			job->run_at++;
+			job->page_at = 0;
+		}
+		cond_resched();
+	}
+}
+
+static void job_do(struct ahead_job *job)
+{
+	while (job_fill(job))
+		cond_resched();
+	job_make_rest(job);
 	mmput(job->mm);
 	job->mm = NULL;
 }
 
 static void job_work(struct work_struct *work)
 {
-	job_run(container_of(work, struct ahead_job, work));
+	job_do(container_of(work, struct ahead_job, work));
 }
 
-/* Nobody works on it any more. One that was begun is waited for, and the time used for the next ones. */
-static void ahead_finish_first(struct kckpt_ahead *ahead)
+static void job_free(struct ahead_job *job)
+{
+	if (!job)
+		return;
+	if (job->mm)
+		mmput(job->mm);
+	release_pages(job->pages, job->nr_filled);
+	fput(job->file);
+	kvfree(job);
+}
+
+/* The first one is through, or was never begun. While somebody works on it, the time is used for the next ones. */
+static struct ahead_job *ahead_take_first(struct kckpt_ahead *ahead)
 {
 	struct ahead_job *job = list_first_entry(&ahead->jobs, struct ahead_job, node), *other = job;
 
-	if (cancel_work(&job->work)) {
-		mmput(job->mm);
-	} else {
+	if (!cancel_work(&job->work)) {
 		list_for_each_entry_continue(other, &ahead->jobs, node) {
 			if (!work_busy(&job->work))
 				break;
 			if (cancel_work(&other->work))
-				job_run(other);
+				job_do(other);
 		}
 		flush_work(&job->work);
 	}
 	list_del(&job->node);
 	ahead->nr_jobs--;
-	kvfree(job);
+	return job;
+}
+
+static void ahead_drop_now(struct kckpt_ahead *ahead)
+{
+	job_free(ahead->now);
+	ahead->now = NULL;
 }
 
 void kckpt_ahead_end(struct kckpt_ahead *ahead)
 {
+	ahead_drop_now(ahead);
 	while (!list_empty(&ahead->jobs))
-		ahead_finish_first(ahead);
+		job_free(ahead_take_first(ahead));
 	kvfree(ahead->buffer);
 	ahead->buffer = NULL;
 }
@@ -128,18 +225,22 @@ static ssize_t ahead_read(struct kckpt_ahead *ahead, struct file *file)
 	return kckpt_file_read(file, &iter, &at, false);
 }
 
-static bool ahead_add(struct kckpt_ahead *ahead, struct mm_struct *mm)
+/* The pages of the batch in the buffer begin at @pos. */
+static bool ahead_add(struct kckpt_ahead *ahead, struct kckpt_object *target, struct file *file, loff_t pos)
 {
 	const struct ahead_head *all = ahead->buffer;
 	struct ahead_job *job = kckpt_alloc(struct_size(job, runs, all->rec.nr_runs));
 
-	if (!job || !mmget_not_zero(mm)) {
+	if (!job || !mmget_not_zero(target->made)) {
 		kvfree(job);
 		return false;
 	}
 	INIT_WORK(&job->work, job_work);
 	job->at = ahead->at;
-	job->mm = mm;
+	job->pos = pos;
+	job->file = get_file(file);
+	job->mm = target->made;
+	job->object = target->id;
 	job->nr_runs = all->rec.nr_runs;
 	memcpy(job->runs, all->runs, all->rec.nr_runs * sizeof(all->runs[0]));
 	list_add_tail(&job->node, &ahead->jobs);
@@ -149,26 +250,40 @@ static bool ahead_add(struct kckpt_ahead *ahead, struct mm_struct *mm)
 }
 
 /* One record further, if it is a batch for the same address space. */
-static bool ahead_look(struct kckpt_ahead *ahead, struct kckpt_object *target, struct file *file)
+static bool ahead_look(struct kckpt_ahead *ahead, const struct kckpt_ahead_place *place)
 {
-	ssize_t have = ahead_read(ahead, file);
+	ssize_t have = ahead_read(ahead, place->file);
 	const struct ahead_head *all = ahead->buffer;
-	u32 len = have > 0 ? ahead_head_len(all, have, target->id) : 0;
+	u32 len = have > 0 ? ahead_head_len(all, have, place->target->id) : 0;
+	loff_t pos = ALIGN(ahead->at + ahead->shift + len, KCKPT_PAGE_SIZE) - ahead->shift;
 
-	if (!len || !ahead_add(ahead, target->made))
+	if (!len || !ahead_add(ahead, place->target, place->file, pos))
 		return false;
-	ahead->at = ALIGN(ahead->at + ahead->shift + len, KCKPT_PAGE_SIZE) - ahead->shift +
-		    (u64)all->rec.nr_data * KCKPT_PAGE_SIZE;
+	ahead->at = pos + (u64)all->rec.nr_data * KCKPT_PAGE_SIZE;
 	return true;
 }
 
-void kckpt_ahead_batch(struct kckpt_ahead *ahead, struct kckpt_object *target, struct file *file, loff_t pos,
-		       u64 offset, u64 bytes)
+/* Is it of this batch, as it was read now? */
+static bool job_is_of(const struct ahead_job *job, const struct kckpt_ahead_place *place)
 {
-	while (!list_empty(&ahead->jobs) && list_first_entry(&ahead->jobs, struct ahead_job, node)->at < pos)
-		ahead_finish_first(ahead);
-	ahead->at = max_t(loff_t, ahead->at, pos + bytes);
-	ahead->shift = offset - pos;
-	while (ahead->nr_jobs < MAX_JOBS && ahead_look(ahead, target, file))
+	return job->object == place->target->id && job->file == place->file && job->pos == place->pos &&
+	       job->nr_runs == place->nr_runs && !memcmp(job->runs, place->runs, job->nr_runs * sizeof(job->runs[0]));
+}
+
+u32 kckpt_ahead_batch(struct kckpt_ahead *ahead, const struct kckpt_ahead_place *place, struct page ***pages)
+{
+	ahead_drop_now(ahead);
+	while (!list_empty(&ahead->jobs) &&
+	       list_first_entry(&ahead->jobs, struct ahead_job, node)->at < place->pos) {
+		ahead_drop_now(ahead);
+		ahead->now = ahead_take_first(ahead);
+	}
+	ahead->at = max_t(loff_t, ahead->at, place->pos + place->bytes);
+	ahead->shift = place->shift;
+	while (ahead->nr_jobs < MAX_JOBS && ahead_look(ahead, place))
 		;
+	if (!ahead->now || !job_is_of(ahead->now, place))
+		return 0;
+	*pages = ahead->now->pages;
+	return ahead->now->nr_filled;
 }

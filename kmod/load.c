@@ -367,30 +367,47 @@ static int load_filled(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	return err;
 }
 
+/* The one whose pages come next; NULL: the batch is done. */
+static const struct kckpt_page_run *load_next_run(struct kckpt_load *load)
+{
+	if (load->run_at < load->nr_runs && load->page_at == load->runs[load->run_at].nr_pages) {
+		load->run_at++;
+		load->page_at = 0;
+	}
+	return load->run_at < load->nr_runs ? &load->runs[load->run_at] : NULL;
+}
+
+/* Its pages are filled together with those pinned already: small runs of memory are read at once. */
+static bool load_joins(const struct kckpt_load *load, const struct kckpt_page_run *run)
+{
+	if (!load->nr_pinned)
+		return true;
+	return load->nr_pinned < KCKPT_LOAD_PIN && !load->pin_zero && !(run->flags & KCKPT_RUN_ZERO) &&
+	       !kckpt_family(load->target->family)->pages_write;
+}
+
 /* Pins the next pages to be filled. 1: pinned, 0: the batch is done. */
 static int load_pin(struct kckpt_ctx *ctx, struct kckpt_load *load)
 {
 	const struct kckpt_page_run *run;
 	int got = load_filled(ctx, load);
+	u64 addr;
 
-	if (got < 0)
-		return got;
-	if (load->run_at < load->nr_runs && load->page_at == load->runs[load->run_at].nr_pages) {
-		load->run_at++;
-		load->page_at = 0;
+	while (got >= 0 && (run = load_next_run(load)) && load_joins(load, run)) {
+		addr = run->vaddr + (u64)load->page_at * PAGE_SIZE;
+		if (!load->nr_pinned) {
+			load->pin_addr = addr;
+			load->pin_zero = run->flags & KCKPT_RUN_ZERO;
+		}
+		got = kckpt_family(load->target->family)->pages_pin(ctx, load->target, addr,
+				min_t(u32, KCKPT_LOAD_PIN - load->nr_pinned, run->nr_pages - load->page_at),
+				run->flags & KCKPT_RUN_HUGE, load->pinned + load->nr_pinned);
+		if (got > 0) {
+			load->nr_pinned += got;
+			load->page_at += got;
+		}
 	}
-	if (load->run_at == load->nr_runs)
-		return 0;
-	run = &load->runs[load->run_at];
-	load->pin_addr = run->vaddr + (u64)load->page_at * PAGE_SIZE;
-	got = kckpt_family(load->target->family)->pages_pin(ctx, load->target, load->pin_addr,
-			min_t(u32, KCKPT_LOAD_PIN, run->nr_pages - load->page_at),
-			run->flags & KCKPT_RUN_HUGE, load->pinned);
-	if (got < 0)
-		return got;
-	load->nr_pinned = got;
-	load->page_at += got;
-	return 1;
+	return got < 0 ? got : load->nr_pinned > 0;
 }
 
 static void load_zero_pinned(struct kckpt_load *load)
@@ -406,7 +423,7 @@ static int load_want(struct kckpt_ctx *ctx, struct kckpt_load *load)
 
 	while (load->pin_at == load->nr_pinned && ret > 0) {
 		ret = load_pin(ctx, load);
-		if (ret > 0 && load->runs[load->run_at].flags & KCKPT_RUN_ZERO)
+		if (ret > 0 && load->pin_zero)
 			load_zero_pinned(load);
 	}
 	return ret;
@@ -697,15 +714,45 @@ static bool load_stops(const struct kckpt_load *load)
 	return load->phase == KCKPT_LOAD_RECORD && load->records_done && !load->go_on;
 }
 
+/* @nr pages of the batch are full. */
+static void load_pass(struct kckpt_load *load, u32 nr)
+{
+	u32 part;
+
+	for (; nr; nr -= part) {
+		part = min(nr, load_next_run(load)->nr_pages - load->page_at);
+		load->page_at += part;
+	}
+}
+
+/* What others have read of the batch already. Bytes; 0: nothing. */
+static ssize_t load_take(struct kckpt_load *load, struct file *file, loff_t *pos, u64 max)
+{
+	const struct kckpt_ahead_place place = {
+		.file = file, .pos = *pos, .shift = load->stream.at - *pos, .target = load->target,
+		.runs = load->runs, .nr_runs = load->nr_runs, .bytes = load_batch_bytes(load),
+	};
+	struct page **pages;
+	u32 i, nr = min_t(u64, kckpt_ahead_batch(&load->ahead, &place, &pages), max / PAGE_SIZE);
+
+	for (i = 0; i < nr && !load->err; i++)
+		load->err = kckpt_stream_add_page(&load->stream, pages[i]);
+	load_pass(load, nr);
+	load->nr_pages += nr;
+	*pos += (u64)nr * PAGE_SIZE;
+	return (u64)nr * PAGE_SIZE;
+}
+
 /* The next bytes from the file. How many; 0: it ends. */
 static ssize_t load_file_step(struct kckpt_ctx *ctx, struct kckpt_load *load, struct file *file, loff_t *pos, u64 max)
 {
-	int ret = 0;
+	ssize_t n;
+	int ret;
 
 	while (!load->err && load->phase == KCKPT_LOAD_DATA && load->target->made) {
-		if (load_begins_batch(load))
-			kckpt_ahead_batch(&load->ahead, load->target, file, *pos, load->stream.at,
-					  load_batch_bytes(load));
+		n = load_begins_batch(load) ? load_take(load, file, pos, max) : 0;
+		if (n)
+			return n;
 		ret = load_want(ctx, load);
 		if (ret > 0)
 			return load_direct(load, file, pos, max);

@@ -50,7 +50,8 @@ struct kckpt_load {
 	const struct kckpt_page_run *runs;
 	u32 nr_runs, run_at, page_at;	/* run, and page in it, to be filled next */
 	unsigned long pin_addr;		/* of the first page pinned */
-	u32 nr_pinned, pin_at, byte_at;
+	u32 nr_pinned, pin_at, byte_at;	/* of as many runs as they are */
+	bool pin_zero;			/* they are to be cleared */
 	struct page *pinned[KCKPT_LOAD_PIN];
 	u64 nr_pages, nr_zero;
 

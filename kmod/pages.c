@@ -24,7 +24,6 @@
 #include "snapshot.h"
 #include "watch.h"
 
-#define PREFAULT_PAGES 64	/* at once */
 #define MAX_SAME	65536	/* pages that the parent has, in one walk of an area */
 #define MAX_UNCHANGED	(1U << 30)	/* pages in one run */
 #define BATCH_FULL 1	/* ends a walk; the address to go on from is in find.next */
@@ -679,22 +678,15 @@ int kckpt_pages_pin(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned lo
 	return got;
 }
 
-void kckpt_pages_prefault(struct mm_struct *mm, const struct kckpt_page_run *run)
+u32 kckpt_pages_pin_ahead(struct mm_struct *mm, unsigned long addr, u32 nr, bool huge, struct page **pages)
 {
-	unsigned long addr = run->vaddr, end = addr + (u64)run->nr_pages * PAGE_SIZE;
-	struct page *pages[PREFAULT_PAGES];
 	struct vm_area_struct *vma;
-	long got = 1;
+	long got = 0;
 
-	for (; addr < end && got > 0; addr += got * PAGE_SIZE) {
-		mmap_read_lock(mm);
-		vma = pages_bend_advice(mm, addr, run->flags & KCKPT_RUN_HUGE);
-		/* Reading the file below may take for ever, which only the caller can be killed out of. */
-		got = !vma || !vma_is_anonymous(vma) ? 0 :
-		      pages_get(mm, vma, addr, min_t(u64, (end - addr) >> PAGE_SHIFT, PREFAULT_PAGES), pages);
-		mmap_read_unlock(mm);
-		if (got > 0)
-			release_pages(pages, got);
-		cond_resched();
-	}
+	mmap_read_lock(mm);
+	vma = pages_bend_advice(mm, addr, huge);
+	if (vma && vma_is_anonymous(vma))
+		got = pages_get(mm, vma, addr, nr, pages);
+	mmap_read_unlock(mm);
+	return max(got, 0L);
 }

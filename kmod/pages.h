@@ -92,7 +92,10 @@ void kckpt_batch_put(struct kckpt_batch *batch);
 int kckpt_pages_pin(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long addr, u32 nr, bool huge,
 		    struct page **pages);
 
-/* kckpt_pages_prefault() - make the pages of a run in anonymous memory, as far as that goes. */
-void kckpt_pages_prefault(struct mm_struct *mm, const struct kckpt_page_run *run);
+/*
+ * kckpt_pages_pin_ahead() - the same as far as that goes without an object, in anonymous memory only: to make pages of
+ * files, one may have to wait for ever. 0: none.
+ */
+u32 kckpt_pages_pin_ahead(struct mm_struct *mm, unsigned long addr, u32 nr, bool huge, struct page **pages);
 
 #endif

@@ -3,6 +3,7 @@
 #define KCKPT_COMPAT_FILE_H
 
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/uio.h>
 #include <linux/version.h>
 
@@ -138,6 +139,21 @@ static inline ssize_t kckpt_file_read(struct file *file, struct iov_iter *iter, 
 	n = vfs_iocb_iter_read(file, &iocb, iter);
 	*pos = iocb.ki_pos;
 	return n;
+}
+
+/*
+ * kckpt_file_read_cached() - what is in memory already, without waiting for anybody but swap. tmpfs does not say that it
+ * can do so, nor has it to: it has nothing else.
+ */
+static inline ssize_t kckpt_file_read_cached(struct file *file, struct iov_iter *iter, loff_t pos)
+{
+	struct kiocb iocb;
+
+	if (!(file->f_mode & FMODE_NOWAIT) && file_inode(file)->i_sb->s_magic != TMPFS_MAGIC)
+		return -EOPNOTSUPP;
+	kckpt_file_iocb(file, &iocb, pos, false);
+	iocb.ki_flags |= IOCB_NOWAIT;
+	return vfs_iocb_iter_read(file, &iocb, iter);
 }
 
 /* kckpt_file_count() - references to an open file. file_count() does not want it const since v6.13. */
