@@ -243,7 +243,19 @@ static int crew_clone_failed(struct kckpt_session *session, struct kckpt_object 
 			  task->where.pid);
 }
 
-int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *task, u64 clone_flags, u32 nr_others)
+struct kckpt_object *kckpt_crew_next_thread(struct kckpt_crew *crew, struct kckpt_object *process)
+{
+	struct kckpt_object *task;
+
+	spin_lock(&crew->lock);
+	task = process->rest;
+	if (task)
+		process->rest = task->next;
+	spin_unlock(&crew->lock);
+	return task;
+}
+
+int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *task, u64 clone_flags)
 {
 	struct kckpt_thread *thread = thread_alloc(session, task);
 	pid_t want = task->where.pid;
@@ -258,8 +270,6 @@ int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *
 
 	if (!thread)
 		return kckpt_fail(&session->ctx, task, KCKPT_E_NO_MEMORY, 0, "thread");
-	thread->others = task->next;
-	thread->nr_others = nr_others;
 	pid = kckpt_should_fail() ? -EAGAIN : kcall(kernel_clone)(&args);
 	if (pid >= 0)
 		return 0;

@@ -43,8 +43,6 @@ struct kckpt_crew {
 struct kckpt_thread {
 	struct kckpt_session *session;
 	struct kckpt_object *task;	/* its task object */
-	struct kckpt_object *others;	/* the next threads of its process, which are its to see to */
-	u32 nr_others;
 	struct callback_head work;	/* puts the registers in place, last of all */
 	struct pt_regs regs;
 };
@@ -57,11 +55,14 @@ void kckpt_crew_init(struct kckpt_crew *crew);
  */
 int kckpt_crew_start(struct kckpt_session *session, u64 *create_ns);
 
+/* kckpt_crew_next_thread() - the next thread of @process that is to be created, now by the caller; NULL: no more. */
+struct kckpt_object *kckpt_crew_next_thread(struct kckpt_crew *crew, struct kckpt_object *process);
+
 /*
  * kckpt_crew_clone_thread() - in the context of a restored leader, or of a thread with the same descriptor table and
- * directory: create another one of the process, with @clone_flags; the next @nr_others are its to see to.
+ * directory: create another one of the process, with @clone_flags.
  */
-int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *task, u64 clone_flags, u32 nr_others);
+int kckpt_crew_clone_thread(struct kckpt_session *session, struct kckpt_object *task, u64 clone_flags);
 
 /*
  * kckpt_crew_clone_process() - in the context of its creator, a restored thread or for a root the caller: create a

@@ -502,6 +502,7 @@ static int plan_threads(struct kckpt_ctx *ctx)
 			nr++;
 		if (nr != rec.nr_threads || !plan_leader_first(process, &rec) || !plan_ends_agree(ctx, process, &rec))
 			return kckpt_bad_image(ctx, process, "threads of the process");
+		process->rest = process->first->next;
 	}
 	return 0;
 }
@@ -603,7 +604,7 @@ int kckpt_process_plan(struct kckpt_ctx *ctx)
 	int err;
 
 	kckpt_for_each_object(&ctx->objs, obj) {
-		obj->first = obj->next = obj->creator = NULL;
+		obj->first = obj->next = obj->rest = obj->creator = NULL;
 		if (obj->family == KCKPT_F_process)
 			obj->value = obj->seen = 0;
 	}
@@ -697,25 +698,30 @@ static int process_lead_session(struct kckpt_ctx *ctx, struct kckpt_object *obj,
 }
 
 /*
- * The next @nr threads of the process, from @task on. Each that has the leader's table and directory, as all are born
- * with, takes half of what is left with it, so that all CPUs take part; but for the first one of all, which has
- * something else to do, see thread_makes_memory().
+ * Does it create others of its process? As many threads do so as there are CPUs, of those who have what all are born
+ * with, the leader's table and directory.
  */
-static int thread_clone_others(struct kckpt_ctx *ctx, struct kckpt_thread *thread, struct kckpt_object *process,
-			       struct kckpt_object *task, u32 nr)
+static bool thread_creates(const struct kckpt_object *process, const struct kckpt_object *task)
 {
-	struct kckpt_object *leader = process->first;
-	u32 share, i;
-	u64 flags;
+	const struct kckpt_object *each = process->first;
+	u32 i;
+
+	for (i = 0; each && each != task && i < num_online_cpus(); i++)
+		each = each->next;
+	return each == task && current->files == current->group_leader->files &&
+	       current->fs == current->group_leader->fs;
+}
+
+static int thread_clone_others(struct kckpt_ctx *ctx, struct kckpt_thread *thread, struct kckpt_object *process)
+{
+	struct kckpt_object *task;
 	int err = 0;
 
-	for (; nr && !err; nr -= 1 + share) {
-		flags = kckpt_task_clone_flags(ctx, leader, task);
-		share = task != leader->next && flags == (CLONE_FILES | CLONE_FS) ? (nr - 1) / 2 : 0;
-		err = kckpt_crew_clone_thread(thread->session, task, flags, share);
-		for (i = 0; i <= share; i++)
-			task = task->next;
-	}
+	if (!thread_creates(process, thread->task))
+		return 0;
+	while (!err && (task = kckpt_crew_next_thread(ctx->crew, process)))
+		err = kckpt_crew_clone_thread(thread->session, task,
+					      kckpt_task_clone_flags(ctx, process->first, task));
 	return err;
 }
 
@@ -750,7 +756,7 @@ static int leader_begin(struct kckpt_ctx *ctx, struct kckpt_object *process, str
 	if (err)
 		return err;
 	err = process_begin(ctx, process, &rec) ?:
-	      thread_clone_others(ctx, thread, process, process->first->next, rec.nr_threads - 1) ?:
+	      thread_clone_others(ctx, thread, process) ?:
 	      thread_clone_children(thread);
 	/* Memory that nobody else has, and so nobody will be born into any more, is made while the tree still grows. */
 	if (!err && rec.nr_threads == 1 && atomic_read(&current->mm->mm_users) == 1)
@@ -786,8 +792,7 @@ static int thread_begin(struct kckpt_ctx *ctx, struct kckpt_object *process, str
 		err = kckpt_files_disown(ctx, thread->task);
 	if (!err && thread_makes_memory(process, thread->task))
 		err = thread_make_memory(ctx, process);
-	return err ?: thread_clone_others(ctx, thread, process, thread->others, thread->nr_others) ?:
-	       thread_clone_children(thread);
+	return err ?: thread_clone_others(ctx, thread, process) ?: thread_clone_children(thread);
 }
 
 int kckpt_thread_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
