@@ -144,9 +144,13 @@ static void thread_free(struct kckpt_thread *thread)
 {
 	struct kckpt_session *session = thread->session;
 
+	bool last;
+
 	spin_lock(&session->crew.lock);
-	session->crew.live--;
+	last = !--session->crew.live;
 	spin_unlock(&session->crew.lock);
+	if (last)
+		wake_up_all(&session->crew.arrivals);
 	kckpt_session_put(session);
 	kvfree(thread);
 	module_put(THIS_MODULE);
@@ -197,8 +201,20 @@ static int thread_run(struct kckpt_thread *thread)
 	return kckpt_thread_begin(&session->ctx, thread) ?:
 	       thread_run_build(thread) ?:
 	       crew_arrive(&session->crew, KCKPT_STAGE_FINISH) ?:
-	       kckpt_thread_finish(&session->ctx, thread) ?:
-	       crew_arrive(&session->crew, KCKPT_STAGE_GO);
+	       kckpt_thread_finish(&session->ctx, thread);
+}
+
+/* What could fail is done before the barrier. */
+static int thread_leave(struct kckpt_thread *thread, bool ends)
+{
+	int err = 0;
+
+	if (!ends) {
+		init_task_work(&thread->work, thread_go);
+		err = kckpt_should_fail() ? -ESRCH : task_work_add(current, &thread->work, TWA_RESUME);
+		thread->leaves = !err;
+	}
+	return err ?: crew_arrive(&thread->session->crew, KCKPT_STAGE_GO);
 }
 
 static int thread_main(void *arg)
@@ -210,17 +226,15 @@ static int thread_main(void *arg)
 
 	kckpt_task_disown(current);
 	err = thread_run(thread);
-	if (!err)
+	if (!err) {
 		ends = kckpt_thread_exit_code(&thread->session->ctx, thread->task, &code);
-	if (!err && !ends) {
-		init_task_work(&thread->work, thread_go);
-		err = kckpt_should_fail() ? -ESRCH : task_work_add(current, &thread->work, TWA_RESUME);
+		err = thread_leave(thread, ends);
 	}
 	if (err) {
 		kckpt_crew_kill(thread->session);
 		send_sig(SIGKILL, current, 1);
 	}
-	if (err || ends)
+	if (!thread->leaves)
 		thread_free(thread);
 	if (!err && ends)
 		kcall(do_exit)(code);
@@ -545,9 +559,8 @@ int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms)
 	return crew_wait(session, NULL, timeout_ms);
 }
 
-int kckpt_crew_go(struct kckpt_session *session, u32 timeout_ms)
+int kckpt_crew_seal(struct kckpt_session *session)
 {
-	struct kckpt_object *obj;
 	int err;
 
 	kckpt_mm_seal(&session->ctx);
@@ -563,20 +576,48 @@ int kckpt_crew_go(struct kckpt_session *session, u32 timeout_ms)
 	err = kckpt_leases_take(&session->ctx, kckpt_files_own(&session->ctx));
 	if (task_work_pending(current))
 		kcall(task_work_run)();
-	if (err)
-		return err;
-	err = kckpt_freezer_start_restored(&session->ctx, &session->freezer);
+	return err;
+}
+
+/* Their parents may be told of their end. */
+static void crew_set_exit_signals(struct kckpt_session *session)
+{
+	struct kckpt_object *obj;
+
+	kckpt_for_each_object(&session->ctx.objs, obj)
+		if (obj->family == KCKPT_F_process)
+			kckpt_process_set_exit_signal(&session->ctx, obj);
+}
+
+int kckpt_crew_go_trapped(struct kckpt_session *session, u32 timeout_ms)
+{
+	int err = kckpt_freezer_start_restored(&session->ctx, &session->freezer);
+
 	if (err)
 		return err;
 	if (!crew_set_stage(&session->crew, KCKPT_STAGE_GO))
 		return crew_why_dead(session);
 	/* Somebody who was moved out of the cgroup meanwhile is not in the freezer. */
 	err = crew_freeze(session, timeout_ms) ?: crew_check_place(session);
+	if (!err)
+		crew_set_exit_signals(session);
+	return err;
+}
+
+int kckpt_crew_go(struct kckpt_session *session, u32 timeout_ms)
+{
+	struct kckpt_crew *crew = &session->crew;
+	int err = kckpt_should_fail() || crew_doomed(session) ?
+		  kckpt_fail(&session->ctx, NULL, KCKPT_E_JOB_MOVED, 0, "killed before the commit") :
+		  crew_check_place(session);
+
 	if (err)
 		return err;
-	kckpt_for_each_object(&session->ctx.objs, obj)
-		if (obj->family == KCKPT_F_process)
-			kckpt_process_set_exit_signal(&session->ctx, obj);
+	crew_set_exit_signals(session);
+	if (!crew_set_stage(crew, KCKPT_STAGE_GO))
+		return crew_why_dead(session);
+	/* They run, whatever happens. When we return they have left our text, as far as can be. */
+	wait_event_killable_timeout(crew->arrivals, !READ_ONCE(crew->live), msecs_to_jiffies(timeout_ms));
 	return 0;
 }
 

@@ -44,6 +44,7 @@ struct kckpt_thread {
 	struct kckpt_session *session;
 	struct kckpt_object *task;	/* its task object */
 	struct callback_head work;	/* puts the registers in place, last of all */
+	bool leaves;			/* by this work, which frees it */
 	struct pt_regs regs;
 };
 
@@ -93,7 +94,16 @@ static inline bool kckpt_crew_is_dead(const struct kckpt_crew *crew)
 /* kckpt_crew_finish() - let them finish: their memory is now as it will be. */
 int kckpt_crew_finish(struct kckpt_session *session, u32 timeout_ms);
 
-/* kckpt_crew_go() - after that: freeze the cgroup, let them go into the freezer. */
+/* kckpt_crew_seal() - after that: what is not theirs to do, so that they can go. */
+int kckpt_crew_seal(struct kckpt_session *session);
+
+/* kckpt_crew_go_trapped() - after the seal: freeze the cgroup, let them go into the freezer. */
+int kckpt_crew_go_trapped(struct kckpt_session *session, u32 timeout_ms);
+
+/*
+ * kckpt_crew_go() - after the seal: let them go, and wait until they have, as far as @timeout_ms and a fatal signal
+ * let us. An error means that none of them has run, or will.
+ */
 int kckpt_crew_go(struct kckpt_session *session, u32 timeout_ms);
 
 /* kckpt_crew_kill() - end them all; does not wait. */

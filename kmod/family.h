@@ -58,6 +58,7 @@ struct kckpt_ctx {
 	s64 monotonic_shift;		/* what to add to a time of the dump's CLOCK_MONOTONIC, ns */
 	s64 boottime_shift;		/* both from the commit on */
 	bool has_locks;
+	bool traps;			/* is anybody stopped, or has ended? Then the tasks go by way of the freezer */
 	struct kckpt_crew *crew;
 	struct kckpt_object *roots;	/* processes whose parent is the caller */
 	struct path cgroup_path;	/* folder of the job's cgroup */

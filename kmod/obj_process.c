@@ -438,7 +438,10 @@ static void plan_add(struct kckpt_object *creator, struct kckpt_object *child)
 	creator->first = child;
 }
 
-/* One that has ended has a single thread, which has, too; of others only the leader may have ended. */
+/*
+ * One that has ended has a single thread, which has, too; of others only the leader may have ended. Who has ended, or is
+ * stopped, must not be seen on the way there.
+ */
 static bool plan_ends_agree(struct kckpt_ctx *ctx, struct kckpt_object *process, const struct kckpt_process_rec *rec)
 {
 	struct kckpt_object *task;
@@ -452,6 +455,7 @@ static bool plan_ends_agree(struct kckpt_ctx *ctx, struct kckpt_object *process,
 			living++;
 		else if (task->id != rec->leader)
 			return false;
+		ctx->traps |= its.task_flags & KCKPT_TASK_ENDED || rec->process_flags & KCKPT_PROCESS_STOPPED;
 	}
 	return rec->process_flags & KCKPT_PROCESS_ENDED ? !living : living;
 }
@@ -609,6 +613,7 @@ int kckpt_process_plan(struct kckpt_ctx *ctx)
 			obj->value = obj->seen = 0;
 	}
 	ctx->roots = NULL;
+	ctx->traps = false;
 	err = plan_threads(ctx);
 	if (err)
 		return err;

@@ -986,13 +986,26 @@ static int commit_keep(struct kckpt_session *session)
 	return err;
 }
 
-static int commit_finish(struct kckpt_session *session, const struct kckpt_commit *req)
+/* Up to where they can go. @trapped: and have gone, into the freezer. */
+static int commit_finish(struct kckpt_session *session, const struct kckpt_commit *req, u32 timeout_ms, bool *trapped)
+{
+	int err = kckpt_crew_finish(session, timeout_ms) ?:
+		  (req->flags & KCKPT_COMMIT_SNAPSHOT ? commit_keep(session) : 0) ?:
+		  kckpt_crew_seal(session);
+
+	*trapped = !err && (req->flags & KCKPT_COMMIT_FROZEN || session->ctx.traps);
+	return *trapped ? kckpt_crew_go_trapped(session, timeout_ms) : err;
+}
+
+/* None of them runs unless this succeeds. */
+static int commit_tasks(struct kckpt_session *session, const struct kckpt_commit *req)
 {
 	u32 timeout_ms = req->timeout_ms ?: DEFAULT_COMMIT_MS;
+	bool trapped;
+	int err = commit_finish(session, req, timeout_ms, &trapped);
 
-	return kckpt_crew_finish(session, timeout_ms) ?:
-	       (req->flags & KCKPT_COMMIT_SNAPSHOT ? commit_keep(session) : 0) ?:
-	       kckpt_crew_go(session, timeout_ms);
+	watchdog_stop(session);
+	return err ?: kckpt_session_check(session) ?: trapped ? 0 : kckpt_crew_go(session, timeout_ms);
 }
 
 int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commit *req)
@@ -1012,10 +1025,7 @@ int kckpt_session_commit(struct kckpt_session *session, const struct kckpt_commi
 	ctx->monotonic_shift += ktime_get_ns();
 	ctx->boottime_shift += ktime_get_boottime_ns();
 	if (!err && !(ctx->flags & KCKPT_INSTANTIATE_DRY_RUN))
-		err = commit_finish(session, req);
-	watchdog_stop(session);
-	if (!err)
-		err = kckpt_session_check(session);
+		err = commit_tasks(session, req);
 	session->commit_ns = ktime_to_ns(ktime_sub(ktime_get(), start));
 	if (err)
 		return session_failed(session, err);
