@@ -70,17 +70,30 @@ bool is_directory(const std::string &path)
 	return stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* @name where it exists as given, else below the mount. */
+bool is_cgroup(const std::string &path)
+{
+	struct statfs fs;
+	return statfs(path.c_str(), &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+std::string below(const std::string &mount, const std::string &name)
+{
+	return mount + (name.starts_with('/') ? "" : "/") + name;
+}
+
+/* @name where it exists as given, else below the mount: mostly the usual one, and the table of all is long. */
 Result<std::string> locate(const std::string &name)
 {
 	if (is_directory(name))
 		return name;
+	if (const std::string usual = below("/sys/fs/cgroup", name); is_cgroup(usual))
+		return usual;
 	Result<CgroupMount> mount = mounted();
 	if (!mount)
 		return pass(mount);
 	if (name.starts_with(mount->point + "/"))
 		return name;
-	return mount->point + (name.starts_with('/') ? "" : "/") + name;
+	return below(mount->point, name);
 }
 
 Result<std::string> path_of_process(const std::string &pid)
