@@ -269,6 +269,62 @@ TEST(transfer_in_odd_pieces)
 	EXPECT_TRUE(job_is_well(&job));
 }
 
+/* What was read ahead from one of them is not taken for what the other one has. */
+TEST(transfer_from_two_files)
+{
+	const char *path = test_path("image");
+	int dev, fds[2] = { open_file(path, 0), open(path, O_RDWR | O_CLOEXEC) }, turn = 0;
+	struct job job;
+	off_t at = 0;
+	long long n;
+
+	ASSERT_TRUE(fds[1] >= 0);
+	start_running(&job);
+	dev = start_dump(&job, 0);
+	EXPECT_TRUE(save(dev, fds[0], 0) > 0);
+	EXPECT_EQ(0, save(dev, fds[0], 0));
+	end_dump(&job, dev);
+	dev = device_open();
+	while (device_state(dev) != KCKPT_COMPLETE) {
+		ASSERT_EQ(at, lseek(fds[turn], at, SEEK_SET));
+		n = load(dev, fds[turn], 3 << 20);
+		if (!EXPECT_TRUE(n > 0))
+			break;
+		at = lseek(fds[turn], 0, SEEK_CUR);
+		turn = !turn;
+		if (device_state(dev) == KCKPT_LOADED)
+			ASSERT_EQ(0, device_instantiate(dev, job.cgroup, 0));
+	}
+	EXPECT_EQ(0, device_commit(dev));
+	device_say_report(dev);
+	close(dev);
+	EXPECT_TRUE(job_is_well(&job));
+}
+
+/* Nobody waits ahead for what is not in memory: it is read when its turn comes. */
+TEST(transfer_of_what_is_partly_in_memory)
+{
+	const off_t piece = 340 << 10;
+	int dev, fd = open("/disk/transfer", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	struct job job;
+	off_t at, size;
+
+	if (fd < 0)
+		test_skip("no disk");
+	start_running(&job);
+	dev = start_dump(&job, 0);
+	EXPECT_TRUE(save(dev, fd, 0) > 0);
+	EXPECT_EQ(0, save(dev, fd, 0));
+	end_dump(&job, dev);
+	ASSERT_EQ(0, fsync(fd));
+	size = lseek(fd, 0, SEEK_END);
+	for (at = 0; at < size; at += 3 * piece)
+		ASSERT_EQ(0, posix_fadvise(fd, at, piece, POSIX_FADV_DONTNEED));
+	ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
+	expect_restored_from(&job, fd, 0);
+	unlink("/disk/transfer");
+}
+
 /* Past the page cache, as far as the image is aligned. */
 TEST(transfer_by_direct_io)
 {

@@ -25,7 +25,7 @@
  *	KCKPT_IOC_CGROUPS	which sub-cgroups to make below the job's
  *	KCKPT_IOC_INSTANTIATE	create the tasks, all of them held in the kernel	LOADED -> INSTANTIATED
  *	write() the rest: the pages go to their places		INSTANTIATED -> COMPLETE
- *	KCKPT_IOC_COMMIT	check everything, freeze, let go, thaw	COMPLETE -> DONE
+ *	KCKPT_IOC_COMMIT	check everything, let go		COMPLETE -> DONE
  *	close()
  * No restored thread executes a user instruction before COMMIT. With KCKPT_INSTANTIATE_DRY_RUN nothing is
  * created: the records are checked against this kernel and file system, the rest of the image is verified
