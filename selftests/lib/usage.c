@@ -69,10 +69,13 @@ struct usage usage_now(void)
 	return usage;
 }
 
-/* How much more there may be of a cache after so many trips without it being a leak. */
+/*
+ * How much more there may be of a cache after so many trips without it being a leak: what CPUs have at hand, some slabs
+ * of 16 files each, counts as used.
+ */
 static long noise_of(unsigned int cache, int trips)
 {
-	return cache < NR_QUIET ? MAX(trips * 9 / 10, 32) : MAX(4 * trips, 300);
+	return cache < NR_QUIET ? MAX(trips * 9 / 10, 64) : MAX(4 * trips, 300);
 }
 
 /* Of memory that is mapped by pages, in KiB: the stacks of two threads that have ended stay for each CPU, 32 KiB at most. */
