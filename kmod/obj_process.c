@@ -660,6 +660,8 @@ static int process_lift_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 			limit.rlim_cur = limit.rlim_max = rlimit_max(lifted[i]);
 		else if (lifted[i] == RLIMIT_NOFILE)
 			limit.rlim_cur = limit.rlim_max = kvalue(sysctl_nr_open);
+		if (!memcmp(&current->signal->rlim[lifted[i]], &limit, sizeof(limit)))
+			continue;
 		err = kckpt_should_fail() ? -EPERM : kcall(do_prlimit)(current, lifted[i], &limit, NULL);
 		if (err)
 			return kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "limit %u", lifted[i]);
