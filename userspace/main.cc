@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The list of commands, and what is common to them. */
 #include <fcntl.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -100,6 +101,7 @@ int run(Command &command, const Options &options)
 int main(int argc, char **argv)
 {
 	open_standard_fds();
+	mallopt(M_TRIM_THRESHOLD, 64 << 20); /* what is freed is wanted again, or goes with us soon */
 
 	CLI::App app("Checkpoint and restore of Linux programs, inside the kernel.", "kckpt");
 	app.set_version_flag("--version", KCKPT_VERSION);
