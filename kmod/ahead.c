@@ -24,7 +24,7 @@ struct ahead_job {
 	struct work_struct work;
 	u64 object;		/* the address space that it is for */
 	loff_t at, pos;		/* of its record, and of its pages */
-	struct file *file;
+	struct file *file;	/* where these may be read from; NULL: nowhere */
 	struct mm_struct *mm;	/* NULL: it is through */
 	u32 nr_filled;		/* with a reference each */
 	struct page *pages[KCKPT_MAX_BATCH];
@@ -99,7 +99,7 @@ static bool job_fill(struct ahead_job *job)
 {
 	struct page **pages = job->pages + job->nr_filled;
 	u32 room = min_t(u32, STEP, KCKPT_MAX_BATCH - job->nr_filled);
-	u32 made = job_make(job, room, pages), filled = made ? job_read(job, pages, made) : 0;
+	u32 made = job->file ? job_make(job, room, pages) : 0, filled = made ? job_read(job, pages, made) : 0;
 
 	release_pages(pages + filled, made - filled);
 	job->nr_filled += filled;
@@ -144,7 +144,8 @@ static void job_free(struct ahead_job *job)
 	if (job->mm)
 		mmput(job->mm);
 	release_pages(job->pages, job->nr_filled);
-	fput(job->file);
+	if (job->file)
+		fput(job->file);
 	kvfree(job);
 }
 
@@ -167,15 +168,41 @@ static struct ahead_job *ahead_take_first(struct kckpt_ahead *ahead)
 	return job;
 }
 
-static void ahead_drop_now(struct kckpt_ahead *ahead)
+/* What nobody has begun is not begun any more. */
+static void ahead_cancel(struct kckpt_ahead *ahead)
 {
-	job_free(ahead->now);
-	ahead->now = NULL;
+	struct ahead_job *job, *next;
+
+	list_for_each_entry_safe(job, next, &ahead->jobs, node) {
+		if (!cancel_work(&job->work))
+			continue;
+		list_del(&job->node);
+		ahead->nr_jobs--;
+		job_free(job);
+	}
+}
+
+/* Its batch has not come. */
+static void ahead_drop(struct kckpt_ahead *ahead, struct ahead_job *job)
+{
+	ahead->changed |= job->nr_filled;
+	job_free(job);
+}
+
+bool kckpt_ahead_done(struct kckpt_ahead *ahead)
+{
+	ahead_cancel(ahead);
+	while (!list_empty(&ahead->jobs))
+		ahead_drop(ahead, ahead_take_first(ahead));
+	kckpt_ahead_end(ahead);
+	return !ahead->changed;
 }
 
 void kckpt_ahead_end(struct kckpt_ahead *ahead)
 {
-	ahead_drop_now(ahead);
+	job_free(ahead->now);
+	ahead->now = NULL;
+	ahead_cancel(ahead);
 	while (!list_empty(&ahead->jobs))
 		job_free(ahead_take_first(ahead));
 	kvfree(ahead->buffer);
@@ -238,7 +265,8 @@ static bool ahead_add(struct kckpt_ahead *ahead, struct kckpt_object *target, st
 	INIT_WORK(&job->work, job_work);
 	job->at = ahead->at;
 	job->pos = pos;
-	job->file = get_file(file);
+	if (kckpt_file_may_read_cached(file, pos, all->rec.nr_data * PAGE_SIZE))
+		job->file = get_file(file);
 	job->mm = target->made;
 	job->object = target->id;
 	job->nr_runs = all->rec.nr_runs;
@@ -266,23 +294,41 @@ static bool ahead_look(struct kckpt_ahead *ahead, const struct kckpt_ahead_place
 /* Is it of this batch, as it was read now? */
 static bool job_is_of(const struct ahead_job *job, const struct kckpt_ahead_place *place)
 {
-	return job->object == place->target->id && job->file == place->file && job->pos == place->pos &&
+	return job->object == place->target->id && job->pos == place->pos &&
 	       job->nr_runs == place->nr_runs && !memcmp(job->runs, place->runs, job->nr_runs * sizeof(job->runs[0]));
 }
 
-u32 kckpt_ahead_batch(struct kckpt_ahead *ahead, const struct kckpt_ahead_place *place, struct page ***pages)
+/* Where an image goes on may be another file, or another place of it. */
+static void ahead_follow(struct kckpt_ahead *ahead, const struct kckpt_ahead_place *place)
 {
-	ahead_drop_now(ahead);
+	if (ahead->file != place->file || ahead->shift != place->shift)
+		kckpt_ahead_end(ahead);
+	ahead->file = place->file;
+	ahead->shift = place->shift;
+}
+
+int kckpt_ahead_batch(struct kckpt_ahead *ahead, const struct kckpt_ahead_place *place, struct page ***pages)
+{
+	struct ahead_job *job;
+
+	ahead_follow(ahead, place);
+	job_free(ahead->now);
+	ahead->now = NULL;
 	while (!list_empty(&ahead->jobs) &&
 	       list_first_entry(&ahead->jobs, struct ahead_job, node)->at < place->pos) {
-		ahead_drop_now(ahead);
-		ahead->now = ahead_take_first(ahead);
+		job = ahead_take_first(ahead);
+		if (job_is_of(job, place))
+			ahead->now = job;
+		else
+			ahead_drop(ahead, job);
 	}
-	ahead->at = max_t(loff_t, ahead->at, place->pos + place->bytes);
-	ahead->shift = place->shift;
+	if (ahead->changed)
+		return -ESTALE;
+	if (list_empty(&ahead->jobs))
+		ahead->at = place->pos + place->bytes;
 	while (ahead->nr_jobs < MAX_JOBS && ahead_look(ahead, place))
 		;
-	if (!ahead->now || !job_is_of(ahead->now, place))
+	if (!ahead->now)
 		return 0;
 	*pages = ahead->now->pages;
 	return ahead->now->nr_filled;

@@ -64,17 +64,17 @@ void kckpt_crew_kill(struct kckpt_session *session)
 	struct kckpt_crew *crew = &session->crew;
 	struct kckpt_object *obj;
 
-	/* Who is created after this finds the stage so, and is killed by its creator. Once is enough. */
-	if (!crew_set_stage(crew, KCKPT_STAGE_DEAD))
-		return;
+	/* Who is created after this finds the stage so, and is killed by its creator. */
+	crew_set_stage(crew, KCKPT_STAGE_DEAD);
 	kckpt_session_wake(session);
 	spin_lock(&crew->lock);
-	if (!crew->started)
-		goto unlock;
-	kckpt_for_each_object(&session->ctx.objs, obj)
-		if (obj->family == KCKPT_F_process && obj->made)
-			crew_kill_process(obj->made);
-unlock:
+	/* Once is enough; but nobody comes back before it is done, and lets go of the freeze. */
+	if (crew->started && !crew->killed) {
+		kckpt_for_each_object(&session->ctx.objs, obj)
+			if (obj->family == KCKPT_F_process && obj->made)
+				crew_kill_process(obj->made);
+		crew->killed = true;
+	}
 	spin_unlock(&crew->lock);
 }
 
@@ -86,6 +86,22 @@ static bool crew_is_through(const struct kckpt_crew *crew)
 	return crew->stage == KCKPT_STAGE_DEAD || crew->arrived[crew->stage] == crew->expected;
 }
 
+/*
+ * Killed while it waited for @next. Either that had come before, and it is killed like anybody else: 0. Or it will not
+ * come any more.
+ */
+static int crew_killed_before(struct kckpt_crew *crew, enum kckpt_stage next)
+{
+	bool too_late;
+
+	spin_lock(&crew->lock);
+	too_late = crew->stage >= next && crew->stage != KCKPT_STAGE_DEAD;
+	if (!too_late)
+		crew->stage = KCKPT_STAGE_DEAD;
+	spin_unlock(&crew->lock);
+	return too_late ? 0 : -EINTR;
+}
+
 /* A thread has done its part of the current stage, and has none in those before @next: wait for that. */
 static int crew_arrive(struct kckpt_crew *crew, enum kckpt_stage next)
 {
@@ -93,6 +109,8 @@ static int crew_arrive(struct kckpt_crew *crew, enum kckpt_stage next)
 	bool last;
 	int err;
 
+	if (kckpt_should_fail())
+		return -EINTR;
 	spin_lock(&crew->lock);
 	for (stage = crew->stage; stage < next; stage++)
 		crew->arrived[stage]++;
@@ -100,8 +118,8 @@ static int crew_arrive(struct kckpt_crew *crew, enum kckpt_stage next)
 	spin_unlock(&crew->lock);
 	if (last)
 		wake_up_all(&crew->arrivals);
-	err = kckpt_should_fail() ? -EINTR :
-	      wait_event_killable(crew->stages[next], READ_ONCE(crew->stage) >= next);
+	err = wait_event_killable(crew->stages[next], READ_ONCE(crew->stage) >= next);
+	err = err ? crew_killed_before(crew, next) : 0;
 	return err ?: kckpt_crew_is_dead(crew) ? -EINTR : 0;
 }
 
@@ -607,10 +625,13 @@ int kckpt_crew_go_trapped(struct kckpt_session *session, u32 timeout_ms)
 int kckpt_crew_go(struct kckpt_session *session, u32 timeout_ms)
 {
 	struct kckpt_crew *crew = &session->crew;
-	int err = kckpt_should_fail() || crew_doomed(session) ?
-		  kckpt_fail(&session->ctx, NULL, KCKPT_E_JOB_MOVED, 0, "killed before the commit") :
-		  crew_check_place(session);
+	int err;
 
+	if (kckpt_should_fail() || fatal_signal_pending(current))
+		return kckpt_fail(&session->ctx, NULL, KCKPT_E_INTERRUPTED, 0, "commit");
+	if (crew_doomed(session))
+		return kckpt_fail(&session->ctx, NULL, KCKPT_E_JOB_MOVED, 0, "killed before the commit");
+	err = crew_check_place(session);
 	if (err)
 		return err;
 	crew_set_exit_signals(session);

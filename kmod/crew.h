@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The tasks being restored. Each one runs in the kernel through the same stages and waits for the others between
- * them; none returns to user mode before the session says GO, with the cgroup frozen, so that it lands in the
- * freezer. DEAD ends them all.
+ * them; none returns to user mode before the session says GO. DEAD ends them all.
  */
 #ifndef KCKPT_CREW_H
 #define KCKPT_CREW_H
@@ -27,12 +26,13 @@ enum kckpt_stage {
 struct kckpt_crew {
 	spinlock_t lock;		/* stage and counts, and who is there: kckpt_object.made of processes */
 	/* Apart, since of thousands of threads most wait for a stage while others come to its end or make something. */
-	wait_queue_head_t arrivals;	/* the caller: for all to be at the end of the stage, or for `awaited` */
+	wait_queue_head_t arrivals;	/* the caller: for all to be at the end of the stage, or gone, or for `awaited` */
 	wait_queue_head_t stages[KCKPT_STAGE_DEAD];	/* threads: each for the stage that is its next one */
 	wait_queue_head_t makings;	/* threads: for what another one makes */
 	const struct kckpt_object *awaited;
 	enum kckpt_stage stage;
 	bool started;			/* the objects are complete, and made of processes is ours */
+	bool killed;			/* all have got their SIGKILL */
 	u32 expected;			/* threads */
 	u32 arrived[KCKPT_STAGE_DEAD];	/* of them at the end of each stage; who has no part in one, before it began */
 	u32 live;			/* threads that are still in our text */

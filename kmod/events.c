@@ -275,8 +275,8 @@ void kckpt_event_instantiated(struct kckpt_session *session, const struct kckpt_
 
 void kckpt_event_committed(struct kckpt_session *session)
 {
-	if (session->freezer.ours)
-		set_bit(EVENTS_FROZEN, &session->events.flags);
+	/* Whether it was frozen on its way or not, it begins to run, unless it is left to the operator. */
+	set_bit(EVENTS_FROZEN, &session->events.flags);
 	event_with_duration(session, KCKPT_EVENT_COMMITTED, session->commit_ns);
 }
 

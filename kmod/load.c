@@ -725,16 +725,24 @@ static void load_pass(struct kckpt_load *load, u32 nr)
 	}
 }
 
+static int load_file_changed(struct kckpt_ctx *ctx, struct kckpt_load *load)
+{
+	return load_bad(ctx, load, "the file changes while it is read");
+}
+
 /* What others have read of the batch already. Bytes; 0: nothing. */
-static ssize_t load_take(struct kckpt_load *load, struct file *file, loff_t *pos, u64 max)
+static ssize_t load_take(struct kckpt_ctx *ctx, struct kckpt_load *load, struct file *file, loff_t *pos, u64 max)
 {
 	const struct kckpt_ahead_place place = {
 		.file = file, .pos = *pos, .shift = load->stream.at - *pos, .target = load->target,
 		.runs = load->runs, .nr_runs = load->nr_runs, .bytes = load_batch_bytes(load),
 	};
 	struct page **pages;
-	u32 i, nr = min_t(u64, kckpt_ahead_batch(&load->ahead, &place, &pages), max / PAGE_SIZE);
+	int i, nr = kckpt_ahead_batch(&load->ahead, &place, &pages);
 
+	if (nr < 0)
+		return load_file_changed(ctx, load);
+	nr = min_t(u64, nr, max / PAGE_SIZE);
 	for (i = 0; i < nr && !load->err; i++)
 		load->err = kckpt_stream_add_page(&load->stream, pages[i]);
 	load_pass(load, nr);
@@ -750,7 +758,9 @@ static ssize_t load_file_step(struct kckpt_ctx *ctx, struct kckpt_load *load, st
 	int ret;
 
 	while (!load->err && load->phase == KCKPT_LOAD_DATA && load->target->made) {
-		n = load_begins_batch(load) ? load_take(load, file, pos, max) : 0;
+		n = load_begins_batch(load) ? load_take(ctx, load, file, pos, max) : 0;
+		if (n < 0)
+			load->err = n;
 		if (n)
 			return n;
 		ret = load_want(ctx, load);
@@ -775,8 +785,8 @@ ssize_t kckpt_load_file(struct kckpt_ctx *ctx, struct kckpt_load *load, struct f
 		kckpt_progress(ctx);
 		cond_resched();
 	}
-	if (load->phase == KCKPT_LOAD_DONE)
-		kckpt_ahead_end(&load->ahead);
+	if (!load->err && load->phase == KCKPT_LOAD_DONE && !kckpt_ahead_done(&load->ahead))
+		load->err = load_file_changed(ctx, load);
 	return load->err ?: done ? done : n;
 }
 

@@ -705,8 +705,8 @@ static int process_lead_session(struct kckpt_ctx *ctx, struct kckpt_object *obj,
 }
 
 /*
- * Does it create others of its process? As many threads do so as there are CPUs, of those who have what all are born
- * with, the leader's table and directory.
+ * Does it create others of its process? The leader does, and of as many as there are CPUs, one of which is to make the
+ * memory first, those that have what all are born with: the leader's table and directory.
  */
 static bool thread_creates(const struct kckpt_object *process, const struct kckpt_object *task)
 {

@@ -632,19 +632,26 @@ static struct vm_area_struct *pages_area(struct mm_struct *mm, unsigned long add
 	return vma && vma->vm_start <= addr && !(vma->vm_flags & VM_SHARED) ? vma : NULL;
 }
 
+static bool pages_are_wanted(const struct vm_area_struct *vma, bool huge)
+{
+	return (vma->vm_flags & (VM_HUGEPAGE | VM_NOHUGEPAGE)) == (huge ? VM_HUGEPAGE : VM_NOHUGEPAGE);
+}
+
 /*
  * Huge pages stay huge and small ones small: the advice of the area is bent for the time of the fill, so that the
- * fault makes what was there. obj_mm.c sets the final advice when all pages are in.
+ * fault makes what was there. obj_mm.c sets the final advice when all pages are in. An error is that of who was killed,
+ * and does not have the lock any more.
  */
 static struct vm_area_struct *pages_bend_advice(struct mm_struct *mm, unsigned long addr, bool huge)
 {
 	unsigned long want = huge ? VM_HUGEPAGE : VM_NOHUGEPAGE;
 	struct vm_area_struct *vma = pages_area(mm, addr);
 
-	if (!vma || (vma->vm_flags & (VM_HUGEPAGE | VM_NOHUGEPAGE)) == want)
+	if (!vma || pages_are_wanted(vma, huge))
 		return vma;
 	mmap_read_unlock(mm);
-	mmap_write_lock(mm);
+	if (mmap_write_lock_killable(mm))
+		return ERR_PTR(-EINTR);
 	vma = pages_area(mm, addr);
 	if (vma)
 		kckpt_vma_flags_change(vma, want, want ^ (VM_HUGEPAGE | VM_NOHUGEPAGE));
@@ -664,12 +671,13 @@ int kckpt_pages_pin(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned lo
 		    struct page **pages)
 {
 	struct mm_struct *mm = obj->made;
-	struct vm_area_struct *vma;
+	struct vm_area_struct *vma = ERR_PTR(-EINTR);
 	long got = -EFAULT;
 
-	if (mmap_read_lock_killable(mm))
+	if (!mmap_read_lock_killable(mm))
+		vma = pages_bend_advice(mm, addr, huge);
+	if (IS_ERR(vma))
 		return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
-	vma = pages_bend_advice(mm, addr, huge);
 	if (vma)
 		got = kckpt_should_fail() ? -ENOMEM : pages_get(mm, vma, addr, nr, pages);
 	mmap_read_unlock(mm);
@@ -683,9 +691,11 @@ u32 kckpt_pages_pin_ahead(struct mm_struct *mm, unsigned long addr, u32 nr, bool
 	struct vm_area_struct *vma;
 	long got = 0;
 
-	mmap_read_lock(mm);
-	vma = pages_bend_advice(mm, addr, huge);
-	if (vma && vma_is_anonymous(vma))
+	/* Who looks at a command line may hold it for as long as a file system takes. */
+	if (!mmap_read_trylock(mm))
+		return 0;
+	vma = pages_area(mm, addr);
+	if (vma && vma_is_anonymous(vma) && pages_are_wanted(vma, huge))
 		got = pages_get(mm, vma, addr, nr, pages);
 	mmap_read_unlock(mm);
 	return max(got, 0L);

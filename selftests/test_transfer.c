@@ -301,6 +301,45 @@ TEST(transfer_from_two_files)
 	EXPECT_TRUE(job_is_well(&job));
 }
 
+/* Pages that were filled ahead, for a batch that is another one when its turn comes, have no place in what is restored. */
+TEST(transfer_of_a_file_that_changes)
+{
+	const size_t begun = 3 << 20;
+	struct kckpt_error error = {};
+	struct kckpt_report report = { .errors = (uintptr_t)&error, .nr = 1 };
+	int dev, fd = open_file(test_path("image"), 0);
+	struct kckpt_page_run *run;
+	struct image image = {};
+	struct image_walk walk;
+	struct job job;
+
+	start_running(&job);
+	ASSERT_EQ(0, device_dump(job.cgroup, &image, KCKPT_IOC_KILL));
+	ASSERT_TRUE(runner_is_gone(&job));
+	ASSERT_EQ(image.len, write(fd, image.data, image.len));
+	ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
+	job.cgroup = test_new_cgroup();
+	dev = device_open();
+	ASSERT_TRUE(load(dev, fd, begun) > 0);
+	ASSERT_EQ(0, device_instantiate(dev, job.cgroup, 0));
+	ASSERT_TRUE(load(dev, fd, begun) > 0);
+	sleep(1);	/* for the workers */
+	image_walk_begin(&walk, &image);
+	while (image_walk_next(&walk)) {
+		if (walk.head->family != KCKPT_F_stream || walk.head->kind != KCKPT_K_pages ||
+		    (char *)walk.head - (char *)image.data < lseek(fd, 0, SEEK_CUR))
+			continue;
+		run = (struct kckpt_page_run *)((struct kckpt_pages_rec *)(walk.head + 1) + 1);
+		run->vaddr ^= PAGE;
+		ASSERT_EQ(sizeof(*run), pwrite(fd, run, sizeof(*run), (char *)run - (char *)image.data));
+	}
+	EXPECT_EQ(-EBADMSG, load(dev, fd, 0));
+	ASSERT_EQ(0, ioctl(dev, KCKPT_IOC_REPORT, &report));
+	EXPECT_TRUE(error.code == KCKPT_E_IMAGE_DAMAGED && strstr(error.detail, "changes while it is read"));
+	close(dev);
+	EXPECT_TRUE(runner_is_gone(&job));
+}
+
 /* Nobody waits ahead for what is not in memory: it is read when its turn comes. */
 TEST(transfer_of_what_is_partly_in_memory)
 {

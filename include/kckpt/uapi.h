@@ -305,7 +305,7 @@ struct kckpt_cgroups {
 /* KCKPT_IOC_COMMIT: COMPLETE -> DONE. Earlier it fails (IMAGE_TRUNCATED) and ends the session. */
 struct kckpt_commit {
 	__u32 flags;		/* KCKPT_COMMIT_* */
-	__u32 timeout_ms;	/* give up when the tasks get no further for that long; 0: 10000 */
+	__u32 timeout_ms;	/* give up when the tasks get no further for that long, before they run; 0: 10000 */
 };
 #define KCKPT_COMMIT_FROZEN	(1u << 0)	/* leave the cgroup frozen; the operator thaws it */
 #define KCKPT_COMMIT_SNAPSHOT	(1u << 1)	/* keep a snapshot of what was restored; see "Increments" */

@@ -142,18 +142,27 @@ static inline ssize_t kckpt_file_read(struct file *file, struct iov_iter *iter, 
 }
 
 /*
- * kckpt_file_read_cached() - what is in memory already, without waiting for anybody but swap. tmpfs does not say that it
- * can do so, nor has it to: it has nothing else.
+ * kckpt_file_may_read_cached() - can, and may, @len bytes be read by kckpt_file_read_cached()? Asks who may have to be
+ * asked (security modules, listeners of fanotify), which the caller can be killed out of. tmpfs does not say that it can do
+ * without waiting, nor has it to: it has nothing else. A device node is in one, too.
  */
+static inline bool kckpt_file_may_read_cached(struct file *file, loff_t pos, size_t len)
+{
+	const struct inode *inode = file_inode(file);
+
+	return S_ISREG(inode->i_mode) && !(file->f_flags & O_DIRECT) &&
+	       (file->f_mode & FMODE_NOWAIT || inode->i_sb->s_magic == TMPFS_MAGIC) &&
+	       !rw_verify_area(READ, file, &pos, len);
+}
+
+/* kckpt_file_read_cached() - what is in memory already, without waiting for anybody but swap, or asking for the rest. */
 static inline ssize_t kckpt_file_read_cached(struct file *file, struct iov_iter *iter, loff_t pos)
 {
 	struct kiocb iocb;
 
-	if (!(file->f_mode & FMODE_NOWAIT) && file_inode(file)->i_sb->s_magic != TMPFS_MAGIC)
-		return -EOPNOTSUPP;
 	kckpt_file_iocb(file, &iocb, pos, false);
-	iocb.ki_flags |= IOCB_NOWAIT;
-	return vfs_iocb_iter_read(file, &iocb, iter);
+	iocb.ki_flags |= IOCB_NOWAIT | IOCB_NOIO;
+	return file->f_op->read_iter(&iocb, iter);
 }
 
 /* kckpt_file_count() - references to an open file. file_count() does not want it const since v6.13. */
