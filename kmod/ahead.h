@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Where the image is a file, its next batches of pages can be looked at: workers make these pages ahead, and read what
- * of them is in the page cache, so that all CPUs take part. They wait for nobody: who fills a batch makes and reads what
- * is left of it. Nobody believes anything that was read before the digests agree; but pages that were filled for a batch
- * that is another one when its turn comes cannot be taken back.
+ * Where the image is a file, its next batches of pages can be looked at: workers make these pages ahead, and read
+ * what of them is in the page cache, so that all CPUs take part. They wait for nobody: who fills a batch makes and
+ * reads what is left of it. Nobody believes anything that was read before the digests agree; but pages that were
+ * filled for a batch that is another one when its turn comes cannot be taken back.
  */
 #ifndef KCKPT_AHEAD_H
 #define KCKPT_AHEAD_H

@@ -26,7 +26,7 @@ enum kckpt_stage {
 struct kckpt_crew {
 	spinlock_t lock;		/* stage and counts, and who is there: kckpt_object.made of processes */
 	/* Apart, since of thousands of threads most wait for a stage while others come to its end or make something. */
-	wait_queue_head_t arrivals;	/* the caller: for all to be at the end of the stage, or gone, or for `awaited` */
+	wait_queue_head_t arrivals;	/* the caller: for the end of the stage, or of all, or for `awaited` */
 	wait_queue_head_t stages[KCKPT_STAGE_DEAD];	/* threads: each for the stage that is its next one */
 	wait_queue_head_t makings;	/* threads: for what another one makes */
 	const struct kckpt_object *awaited;

@@ -439,8 +439,8 @@ static void plan_add(struct kckpt_object *creator, struct kckpt_object *child)
 }
 
 /*
- * One that has ended has a single thread, which has, too; of others only the leader may have ended. Who has ended, or is
- * stopped, must not be seen on the way there.
+ * One that has ended has a single thread, which has, too; of others only the leader may have ended. Who has ended, or
+ * is stopped, must not be seen on the way there.
  */
 static bool plan_ends_agree(struct kckpt_ctx *ctx, struct kckpt_object *process, const struct kckpt_process_rec *rec)
 {

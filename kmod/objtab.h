@@ -57,7 +57,7 @@ struct kckpt_object {
 	u64 value;			/* for the family's own use */
 	struct kckpt_object *creator;	/* restore: who makes it; see kckpt_process_plan() */
 	struct kckpt_object *first, *next;	/* what it creates, and the next of those with the same creator */
-	struct kckpt_object *rest;	/* the first of these that nobody has begun to create; under the lock of the crew */
+	struct kckpt_object *rest;	/* the first of these that nobody creates yet; under the crew's lock */
 };
 
 /* Of what objects references are held. */

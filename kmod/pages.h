@@ -93,8 +93,8 @@ int kckpt_pages_pin(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned lo
 		    struct page **pages);
 
 /*
- * kckpt_pages_pin_ahead() - the same without an object, as far as nobody has to be waited for: in anonymous memory, where
- * such pages are wanted now. 0: none.
+ * kckpt_pages_pin_ahead() - the same without an object, as far as nobody has to be waited for: in anonymous memory,
+ * where such pages are wanted now. 0: none.
  */
 u32 kckpt_pages_pin_ahead(struct mm_struct *mm, unsigned long addr, u32 nr, bool huge, struct page **pages);
 

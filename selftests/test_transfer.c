@@ -933,6 +933,7 @@ static bool pipe_has_pages_of(struct job *job, uint32_t flags)
 	ASSERT_EQ(sizeof(mark), process_vm_writev(job->pid, &from, 1, &to, 1, 0));
 	while (read(ends[0], page, sizeof(page)) > 0)
 		found |= page[0] == mark;
+	explicit_bzero(page, sizeof(page));	/* the next job is born with our stack, where this may begin a page */
 	close(ends[0]);
 	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_KILL));
 	close(dev);

@@ -143,8 +143,8 @@ static inline ssize_t kckpt_file_read(struct file *file, struct iov_iter *iter, 
 
 /*
  * kckpt_file_may_read_cached() - can, and may, @len bytes be read by kckpt_file_read_cached()? Asks who may have to be
- * asked (security modules, listeners of fanotify), which the caller can be killed out of. tmpfs does not say that it can do
- * without waiting, nor has it to: it has nothing else. A device node is in one, too.
+ * asked (security modules, listeners of fanotify), which the caller can be killed out of. tmpfs does not say that it
+ * can do without waiting, nor has it to: it has nothing else. A device node is in one, too.
  */
 static inline bool kckpt_file_may_read_cached(struct file *file, loff_t pos, size_t len)
 {
@@ -155,7 +155,7 @@ static inline bool kckpt_file_may_read_cached(struct file *file, loff_t pos, siz
 	       !rw_verify_area(READ, file, &pos, len);
 }
 
-/* kckpt_file_read_cached() - what is in memory already, without waiting for anybody but swap, or asking for the rest. */
+/* kckpt_file_read_cached() - what is in memory already, without asking for the rest; waits for nobody but swap. */
 static inline ssize_t kckpt_file_read_cached(struct file *file, struct iov_iter *iter, loff_t pos)
 {
 	struct kiocb iocb;
