@@ -26,6 +26,7 @@ struct ahead_job {
 	loff_t at, pos;		/* of its record, and of its pages */
 	struct file *file;	/* where these may be read from; NULL: nowhere */
 	struct mm_struct *mm;	/* NULL: it is through */
+	bool wrote;		/* there is something in the pages, if only in a part of one */
 	u32 nr_filled;		/* with a reference each */
 	struct page *pages[KCKPT_MAX_BATCH];
 	u32 run_at, page_at;	/* run, and page in it, to be made next */
@@ -87,6 +88,7 @@ static u32 job_read(struct ahead_job *job, struct page **pages, u32 nr)
 		bvec[i] = (struct bio_vec){ .bv_page = pages[i], .bv_len = PAGE_SIZE };
 	iov_iter_bvec(&iter, READ, bvec, nr, (size_t)nr * PAGE_SIZE);
 	n = kckpt_file_read_cached(job->file, &iter, pos);
+	job->wrote |= n > 0;
 	nr = max_t(ssize_t, n, 0) / PAGE_SIZE;
 	/* Reclaim may have written the page to swap while we filled it. */
 	for (i = 0; i < nr; i++)
@@ -185,7 +187,7 @@ static void ahead_cancel(struct kckpt_ahead *ahead)
 /* Its batch has not come. */
 static void ahead_drop(struct kckpt_ahead *ahead, struct ahead_job *job)
 {
-	ahead->changed |= job->nr_filled;
+	ahead->changed |= job->wrote;
 	job_free(job);
 }
 

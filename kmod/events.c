@@ -275,8 +275,9 @@ void kckpt_event_instantiated(struct kckpt_session *session, const struct kckpt_
 
 void kckpt_event_committed(struct kckpt_session *session)
 {
-	/* Whether it was frozen on its way or not, it begins to run, unless it is left to the operator. */
-	set_bit(EVENTS_FROZEN, &session->events.flags);
+	/* Frozen on its way or not, the job begins to run, unless it is left to the operator. A dry run has none. */
+	if (session->freezer.cgrp)
+		set_bit(EVENTS_FROZEN, &session->events.flags);
 	event_with_duration(session, KCKPT_EVENT_COMMITTED, session->commit_ns);
 }
 

@@ -128,6 +128,28 @@ TEST(monitor_tells_a_dump_and_a_restore)
 	EXPECT_TRUE(has(text, format("\"operation\":\"restore\",\"pid\":%d", job.pid)));
 }
 
+/* Nobody runs on after that. */
+TEST(monitor_tells_a_dry_run)
+{
+	struct image image = {};
+	const char *text;
+	struct job job;
+	pid_t monitor;
+	int dev;
+
+	runner_start(&job);
+	runner_dump(&job, &image);
+	monitor = MONITOR();
+	dev = device_open();
+	ASSERT_EQ(0, device_restore(dev, &image, NULL, KCKPT_INSTANTIATE_DRY_RUN));
+	close(dev);
+	ASSERT_TRUE(monitor_says(monitor, "\"closed\""));
+	text = monitor_stop(monitor);
+	EXPECT_TRUE(told(text, "begun instantiated complete committed closed"));
+	EXPECT_TRUE(!strstr(text, "\"thawed\""));
+	free(image.data);
+}
+
 TEST(monitor_speaks_plainly)
 {
 	const char *argv[] = { "monitor", "--once", NULL };

@@ -182,6 +182,16 @@ static void expect_restored_from(struct job *job, int fd, uint64_t step)
 	EXPECT_TRUE(job_is_well(job));
 }
 
+/* From where @fd stands. */
+static void dump_into(struct job *job, int fd)
+{
+	int dev = start_dump(job, 0);
+
+	EXPECT_TRUE(save(dev, fd, 0) > 0);
+	EXPECT_EQ(0, save(dev, fd, 0));
+	end_dump(job, dev);
+}
+
 static int open_file(const char *path, int flags)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | flags, 0600);
@@ -280,10 +290,7 @@ TEST(transfer_from_two_files)
 
 	ASSERT_TRUE(fds[1] >= 0);
 	start_running(&job);
-	dev = start_dump(&job, 0);
-	EXPECT_TRUE(save(dev, fds[0], 0) > 0);
-	EXPECT_EQ(0, save(dev, fds[0], 0));
-	end_dump(&job, dev);
+	dump_into(&job, fds[0]);
 	dev = device_open();
 	while (device_state(dev) != KCKPT_COMPLETE) {
 		ASSERT_EQ(at, lseek(fds[turn], at, SEEK_SET));
@@ -344,17 +351,14 @@ TEST(transfer_of_a_file_that_changes)
 TEST(transfer_of_what_is_partly_in_memory)
 {
 	const off_t piece = 340 << 10;
-	int dev, fd = open("/disk/transfer", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = open("/disk/transfer", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	struct job job;
 	off_t at, size;
 
 	if (fd < 0)
 		test_skip("no disk");
 	start_running(&job);
-	dev = start_dump(&job, 0);
-	EXPECT_TRUE(save(dev, fd, 0) > 0);
-	EXPECT_EQ(0, save(dev, fd, 0));
-	end_dump(&job, dev);
+	dump_into(&job, fd);
 	ASSERT_EQ(0, fsync(fd));
 	size = lseek(fd, 0, SEEK_END);
 	for (at = 0; at < size; at += 3 * piece)
@@ -367,16 +371,13 @@ TEST(transfer_of_what_is_partly_in_memory)
 /* Past the page cache, as far as the image is aligned. */
 TEST(transfer_by_direct_io)
 {
-	int dev, fd = open("/disk/transfer", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_DIRECT, 0600);
+	int fd = open("/disk/transfer", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_DIRECT, 0600);
 	struct job job;
 
 	if (fd < 0)
 		test_skip("no disk with direct I/O");
 	start_running(&job);
-	dev = start_dump(&job, 0);
-	EXPECT_TRUE(save(dev, fd, 0) > 0);
-	EXPECT_EQ(0, save(dev, fd, 0));
-	end_dump(&job, dev);
+	dump_into(&job, fd);
 	ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
 	expect_restored_from(&job, fd, 0);
 	unlink("/disk/transfer");
