@@ -193,7 +193,8 @@ static void thread_go(struct callback_head *work)
 	struct kckpt_thread *thread = container_of(work, struct kckpt_thread, work);
 
 	/* With a signal flagged, the kernel's own rules for restarting the call apply to what is in ax. */
-	if (!(current->flags & PF_EXITING)) {
+	if (!(current->flags & PF_EXITING) && !kckpt_crew_is_dead(&thread->session->crew)) {
+		kckpt_task_go(&thread->session->ctx, thread);
 		*current_pt_regs() = thread->regs;
 		thread_stop(kckpt_thread_stop_signal(&thread->session->ctx, thread->task));
 		set_tsk_thread_flag(current, TIF_SIGPENDING);
@@ -211,6 +212,16 @@ static int thread_run_build(struct kckpt_thread *thread)
 	return crew_arrive(&session->crew, KCKPT_STAGE_BUILD) ?: kckpt_thread_build(&session->ctx, thread);
 }
 
+/* The same: who needs nothing of what others build is done when it has begun, and woken up once, to go. */
+static int thread_run_finish(struct kckpt_thread *thread)
+{
+	struct kckpt_session *session = thread->session;
+
+	thread->early = kckpt_thread_stands_alone(&session->ctx, thread);
+	return (thread->early ? 0 : crew_arrive(&session->crew, KCKPT_STAGE_FINISH)) ?:
+	       kckpt_thread_finish(&session->ctx, thread);
+}
+
 /* From birth to the last barrier. */
 static int thread_run(struct kckpt_thread *thread)
 {
@@ -218,8 +229,7 @@ static int thread_run(struct kckpt_thread *thread)
 
 	return kckpt_thread_begin(&session->ctx, thread) ?:
 	       thread_run_build(thread) ?:
-	       crew_arrive(&session->crew, KCKPT_STAGE_FINISH) ?:
-	       kckpt_thread_finish(&session->ctx, thread);
+	       thread_run_finish(thread);
 }
 
 /* What could fail is done before the barrier. */

@@ -45,6 +45,7 @@ struct kckpt_thread {
 	struct kckpt_object *task;	/* its task object */
 	struct callback_head work;	/* puts the registers in place, last of all */
 	bool leaves;			/* by this work, which frees it */
+	bool early;			/* needs nothing of others, and finishes before they build */
 	struct pt_regs regs;
 };
 

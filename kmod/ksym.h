@@ -82,7 +82,6 @@
 	X(ksys_setsid,		process, "lead a session")					\
 	X(__set_current_blocked, task,	"set the signal mask")					\
 	X(__set_task_comm,	task,	"set the name")						\
-	X(__x64_sys_set_robust_list, task, "register robust futexes")				\
 	X(__x64_sys_prctl,	task,	"set what prctl() sets")				\
 	X(sched_setaffinity,	task,	"bind to CPUs")						\
 	X(cpuset_cpus_allowed,	task,	"tell a task's own affinity from that of its cpuset")	\

@@ -895,6 +895,16 @@ static int process_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj, const
 	return kckpt_queue_pending(ctx, obj, KCKPT_K_process_signal, PIDTYPE_TGID);
 }
 
+bool kckpt_thread_stands_alone(struct kckpt_ctx *ctx, const struct kckpt_thread *thread)
+{
+	struct kckpt_object *process = kckpt_process_of(ctx, thread->task);
+	struct kckpt_process_rec rec;
+
+	/* Timers may signal any thread, by its mask: not one that blocks everything still. */
+	return process && !thread_group_leader(current) && !kckpt_process_rec(ctx, process, &rec) && !rec.timers &&
+	       kckpt_task_stands_alone(ctx, process->first, thread->task);
+}
+
 int kckpt_thread_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
 	struct kckpt_object *process = kckpt_process_of(ctx, thread->task);

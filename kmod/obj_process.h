@@ -45,7 +45,11 @@ int kckpt_process_link(struct kckpt_ctx *ctx);
 bool kckpt_thread_builds(struct kckpt_ctx *ctx, const struct kckpt_thread *thread);
 int kckpt_thread_build(struct kckpt_ctx *ctx, struct kckpt_thread *thread);
 
-/* kckpt_thread_finish() - in every thread, when the pages are in; the leader does the process' part, too. */
+/*
+ * kckpt_thread_finish() - in every thread, when the pages are in; the leader does the process' part, too.
+ * kckpt_thread_stands_alone() - may it do so as soon as it has begun?
+ */
+bool kckpt_thread_stands_alone(struct kckpt_ctx *ctx, const struct kckpt_thread *thread);
 int kckpt_thread_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread);
 
 /* kckpt_thread_stop_signal() - the signal that a thread shall be stopped by; 0: it runs. */

@@ -471,17 +471,6 @@ static void task_set_restart(const struct kckpt_ctx *ctx, const struct kckpt_tas
 	}
 }
 
-static int task_set_robust_list(struct kckpt_ctx *ctx, struct kckpt_object *obj, u64 head)
-{
-	struct pt_regs regs = { .di = head, .si = sizeof(struct robust_list_head) };
-	long err;
-
-	if (!head)
-		return 0;
-	err = kckpt_should_fail() ? -EINVAL : kcall(__x64_sys_set_robust_list)(&regs);
-	return err ? kckpt_fail(ctx, obj, KCKPT_E_CREATE, err, "robust list") : 0;
-}
-
 static void task_set_masks(const struct kckpt_task_rec *rec)
 {
 	sigset_t set = { .sig[0] = rec->blocked };
@@ -588,6 +577,24 @@ static int task_finish_ended(struct kckpt_ctx *ctx, struct kckpt_object *obj, co
 	return kckpt_cred_restore(ctx, kckpt_ref(ctx, obj, rec->cred, KCKPT_F_cred));
 }
 
+/* What it has from others, who made it meanwhile. */
+static int task_adopt(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_task_rec *rec)
+{
+	kckpt_fs_adopt(kckpt_objtab_get(&ctx->objs, rec->fs));
+	kckpt_files_adopt(kckpt_objtab_get(&ctx->objs, rec->files));
+	return task_take_locks(ctx, obj, rec->files);
+}
+
+bool kckpt_task_stands_alone(struct kckpt_ctx *ctx, struct kckpt_object *leader, struct kckpt_object *task)
+{
+	struct kckpt_task_rec rec;
+
+	return !task_rec(ctx, task, &rec) && !(rec.task_flags & KCKPT_TASK_ENDED) &&
+	       kckpt_task_clone_flags(ctx, leader, task) == (CLONE_FILES | CLONE_FS) &&
+	       task_makes(ctx, leader, rec.fs) && task_makes(ctx, leader, rec.files) &&
+	       !kckpt_has_pending(task, KCKPT_K_task_signal);
+}
+
 int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
 	struct kckpt_object *obj = thread->task;
@@ -598,12 +605,7 @@ int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 		return err;
 	if (rec.task_flags & KCKPT_TASK_ENDED)
 		return task_finish_ended(ctx, obj, &rec);
-	kckpt_fs_adopt(kckpt_objtab_get(&ctx->objs, rec.fs));
-	kckpt_files_adopt(kckpt_objtab_get(&ctx->objs, rec.files));
-	err = task_take_locks(ctx, obj, rec.files);
-	if (err)
-		return err;
-	err = task_set_robust_list(ctx, obj, rec.robust_list) ?:
+	err = (thread->early ? 0 : task_adopt(ctx, obj, &rec)) ?:
 	      kckpt_cpu_restore(ctx, kckpt_ref(ctx, obj, rec.cpu, KCKPT_F_cpu), &thread->regs);
 	if (err)
 		return err;
@@ -612,9 +614,6 @@ int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 	current->sas_ss_sp = rec.altstack_sp;
 	current->sas_ss_size = rec.altstack_size;
 	current->sas_ss_flags = rec.altstack_flags;
-	current->clear_child_tid = (int __user *)rec.clear_child_tid;
-	kckpt_rseq_set((struct rseq __user *)rec.rseq, rec.rseq_len, rec.rseq_sig);
-	task_set_restart(ctx, &rec);
 	err = task_set_loginuid(ctx, obj, &rec) ?:
 	      kckpt_sched_restore(ctx, obj, &rec) ?:
 	      kckpt_prctl_restore(ctx, obj, &rec) ?:
@@ -627,9 +626,24 @@ int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 	current->pdeath_signal = rec.pdeath_signal;	/* which new credentials take away */
 	if (rec.task_flags & KCKPT_TASK_NO_NEW_PRIVS)
 		task_set_no_new_privs(current);
-	task_set_masks(&rec);
+	if (!thread->early)
+		task_set_masks(&rec);
 	/* Last: from here on an interruptible wait would return at once. */
 	return kckpt_queue_pending(ctx, obj, KCKPT_K_task_signal, PIDTYPE_PID);
+}
+
+void kckpt_task_go(struct kckpt_ctx *ctx, const struct kckpt_thread *thread)
+{
+	struct kckpt_task_rec rec;
+
+	if (task_rec(ctx, thread->task, &rec))
+		return;		/* not after it was read to finish */
+	current->clear_child_tid = (int __user *)rec.clear_child_tid;
+	kckpt_robust_list(current) = (struct robust_list_head __user *)rec.robust_list;
+	kckpt_rseq_set((struct rseq __user *)rec.rseq, rec.rseq_len, rec.rseq_sig);
+	task_set_restart(ctx, &rec);
+	if (thread->early)
+		task_set_masks(&rec);
 }
 
 const struct kckpt_family_ops kckpt_task_ops = {

@@ -40,8 +40,19 @@ int kckpt_task_build(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 /* kckpt_task_check_pid() - restore: reports if somebody has that number. */
 int kckpt_task_check_pid(struct kckpt_ctx *ctx, struct kckpt_object *obj, u32 tid);
 
-/* kckpt_task_finish() - in the restored thread, pages are in place: all but the registers, which go to @thread. */
+/*
+ * kckpt_task_finish() - in the restored thread: all but the registers, which go to @thread, and what kckpt_task_go()
+ * does. When all have built, unless it stands alone.
+ * kckpt_task_stands_alone() - does it need nothing of what others build, having been born with it?
+ */
 int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread);
+bool kckpt_task_stands_alone(struct kckpt_ctx *ctx, struct kckpt_object *leader, struct kckpt_object *task);
+
+/*
+ * kckpt_task_go() - in the restored thread, on its way to user mode: what the kernel would act on by itself if the
+ * thread were killed before, or got a signal, and what depends on when that is.
+ */
+void kckpt_task_go(struct kckpt_ctx *ctx, const struct kckpt_thread *thread);
 
 /*
  * kckpt_put_pending() - write a record of kind @kind for every signal in @pending of @task. The sighand lock is taken
@@ -59,6 +70,9 @@ const char *kckpt_stillness_broken(const struct kckpt_object *obj, struct task_s
 
 /* kckpt_queue_pending() - queue the signals of such records again, for the current thread or its process. */
 int kckpt_queue_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind, enum pid_type type);
+
+/* kckpt_has_pending() - are there any such records? */
+bool kckpt_has_pending(const struct kckpt_object *obj, u16 kind);
 
 /* kckpt_check_pending() - are the records of that kind well-formed? */
 int kckpt_check_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind);

@@ -172,6 +172,15 @@ int kckpt_put_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16
 	return err;
 }
 
+bool kckpt_has_pending(const struct kckpt_object *obj, u16 kind)
+{
+	const struct kckpt_rec *rec;
+
+	kckpt_for_each_rec(rec, obj, kind)
+		return true;
+	return false;
+}
+
 int kckpt_check_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind)
 {
 	const struct kckpt_rec *rec;

@@ -217,6 +217,64 @@ TEST(session_restore_aborted_in_every_state)
 	runner_restore(&job, &image);
 }
 
+static void *holds(void *lock)
+{
+	pthread_mutex_lock(lock);
+	__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+/* In a file, where its end would be told to others. */
+static int holds_lock_in_a_file(void)
+{
+	pthread_mutexattr_t attributes;
+	pthread_mutex_t *lock;
+	pthread_t thread;
+	int fd = open(test_path("lock"), O_RDWR);
+
+	lock = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	JOB_SETUP(fd >= 0 && lock != MAP_FAILED && !pthread_mutexattr_init(&attributes));
+	JOB_SETUP(!pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST));
+	JOB_SETUP(!pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED));
+	JOB_SETUP(!pthread_mutex_init(lock, &attributes) && !pthread_create(&thread, NULL, holds, lock));
+	for (;;)
+		pause();
+	return 0;
+}
+
+TEST(session_restore_closed_tells_nobody_of_locks)
+{
+	char held[4096], then[4096] = {};
+	struct image image = {};
+	struct job job;
+	size_t at = 0;
+	int fd, dev;
+
+	fd = open(test_path("lock"), O_RDWR | O_CREAT, 0600);
+	ASSERT_TRUE(fd >= 0 && !ftruncate(fd, 4096));
+	job_start(&job, holds_lock_in_a_file, NULL);
+	while (!__atomic_load_n(job_notes(), __ATOMIC_SEQ_CST))
+		usleep(1000);
+	ASSERT_EQ(sizeof(held), pread(fd, held, sizeof(held), 0));
+	runner_dump(&job, &image);
+	/* The end of the first one is told. */
+	ASSERT_EQ(sizeof(then), pread(fd, then, sizeof(then), 0));
+	EXPECT_TRUE(memcmp(held, then, sizeof(held)));
+	ASSERT_EQ(sizeof(held), pwrite(fd, held, sizeof(held), 0));
+
+	dev = device_open();
+	ASSERT_EQ(0, device_write(dev, &image, &at));
+	ASSERT_EQ(0, device_instantiate(dev, job.cgroup, KCKPT_INSTANTIATE_FILES_CHANGED));
+	ASSERT_EQ(0, device_write(dev, &image, &at));
+	ASSERT_EQ(KCKPT_COMPLETE, device_state(dev));
+	close(dev);
+	EXPECT_TRUE(runner_is_gone(&job));
+	ASSERT_EQ(sizeof(then), pread(fd, then, sizeof(then), 0));
+	EXPECT_TRUE(!memcmp(held, then, sizeof(held)));
+}
+
 /* Not one instruction: it would count. */
 TEST(session_restored_tasks_wait_for_the_commit)
 {
