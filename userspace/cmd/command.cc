@@ -24,7 +24,9 @@ void add_max_cow_option(CLI::App &app, uint64_t &max_cow)
 	app.add_option("--max-cow", max_cow,
 		       "let the job copy at most so much memory while it is read, as it runs on: 64M, 1G (default: no "
 		       "bound)")
-		->transform(CLI::AsSizeValue(false));
+		->transform(CLI::Validator(
+			[](std::string &size) { return CLI::AsSizeValue(false)(size); }, /* its tables: when wanted */
+			"SIZE [b, kb(=1024b), ...]"));
 }
 
 void add_files_option(CLI::App &app, uint32_t &capture_flags)
