@@ -182,10 +182,13 @@ bool kckpt_freezer_is_frozen(const struct kckpt_freezer *freezer)
 	return freezer->cgrp && test_bit(CGRP_FROZEN, &freezer->cgrp->flags);
 }
 
-/* Short naps at first: a few tasks are there within a millisecond. */
+/* A few tasks are there before a timer would be; more of them within a millisecond. */
 void kckpt_nap(unsigned int i)
 {
-	if (i < 100)
+	if (i < 20) {
+		cond_resched();
+		udelay(5);
+	} else if (i < 120)
 		usleep_range(50, 100);
 	else
 		msleep(5);

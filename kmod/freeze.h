@@ -54,7 +54,7 @@ void kckpt_freezer_give(struct kckpt_freezer *freezer);
 bool kckpt_freezer_is_frozen(const struct kckpt_freezer *freezer);
 u64 kckpt_freezer_pause_ns(const struct kckpt_freezer *freezer);
 
-/* kckpt_nap() - between two looks at tasks that take their time; longer from the hundredth on. */
+/* kckpt_nap() - between two looks at tasks that take their time, the @i-th: longer each time. */
 void kckpt_nap(unsigned int i);
 
 /*

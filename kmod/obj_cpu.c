@@ -192,14 +192,18 @@ static int cpu_restore_xsave(struct kckpt_ctx *ctx, struct kckpt_object *obj, co
 			     const void *from)
 {
 	const struct fpu_state_config *mine = kdata(fpu_user_cfg);
-	void *area = kckpt_alloc(max_t(u32, mine->max_size, rec->xsave_size));
+	void *longer = NULL;
 	int err;
 
-	if (!area)
-		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "XSAVE area");
-	memcpy(area, from, rec->xsave_size);
-	err = cpu_load_xsave(area);
-	kvfree(area);
+	/* The kernel may look at as much as it has itself. */
+	if (rec->xsave_size < mine->max_size) {
+		longer = kckpt_alloc(mine->max_size);
+		if (!longer)
+			return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "XSAVE area");
+		memcpy(longer, from, rec->xsave_size);
+	}
+	err = cpu_load_xsave(longer ?: from);
+	kvfree(longer);
 	return err ? kckpt_fail(ctx, obj, KCKPT_E_CPU_FEATURE, err, "XSAVE area") : 0;
 }
 
