@@ -23,6 +23,7 @@
 #include "shadow.h"
 #include "share.h"
 #include "snapshot.h"
+#include "tables.h"
 #include "watch.h"
 
 #define MAX_COPIES	(64UL << (20 - PAGE_SHIFT))	/* pages; more would take too long */
@@ -245,7 +246,7 @@ static int shadow_tables(struct vm_area_struct *copy, struct vm_area_struct *vma
 
 	if (i < unchanged->nr && unchanged->runs[i].start < vma->vm_end)
 		return shadow_parts(copy, vma, unchanged, i);
-	return kcall(copy_page_range)(copy, vma);
+	return kckpt_tables_copy(copy, vma);
 }
 
 /* Is all of the area in there? */

@@ -121,6 +121,32 @@ TEST_LIMIT(shadow_of_a_tree, 300)
 	expect_the_time_of_the_capture(child_writes_in_turns);
 }
 
+/* In turns, of more than one CPU copies the tables of at a time; some are never there. It begins anywhere. */
+static int numbers_its_pages(void)
+{
+	char *all = mmap(NULL, memory_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t turn, *page;
+	size_t i;
+
+	JOB_SETUP(all != MAP_FAILED && !munmap(all, PAGE));
+	for (turn = 0;; turn++) {
+		for (i = 1; i < memory_len / PAGE; i++) {
+			page = (uint64_t *)(all + i * PAGE);
+			if (i % 5 == 0)
+				continue;
+			JOB_CHECK(*page == (turn ? i << 32 | turn : 0));
+			*page = i << 32 | (turn + 1);
+		}
+		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
+	}
+}
+
+TEST_LIMIT(shadow_of_a_large_area, 300)
+{
+	memory_len = 40 << 20;
+	expect_the_time_of_the_capture(numbers_its_pages);
+}
+
 static uint64_t pages_of(int dev)
 {
 	struct kckpt_stats stats = {};
