@@ -188,10 +188,11 @@ void kckpt_nap(unsigned int i)
 	if (i < 20) {
 		cond_resched();
 		udelay(5);
-	} else if (i < 120)
+	} else if (i < 120) {
 		usleep_range(50, 100);
-	else
+	} else {
 		msleep(5);
+	}
 }
 
 static void report_stuck_in(struct kckpt_ctx *ctx, struct cgroup *cgrp)

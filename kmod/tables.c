@@ -10,7 +10,6 @@
  */
 #include <linux/atomic.h>
 #include <linux/cpumask.h>
-#include <linux/lockdep.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
@@ -66,34 +65,21 @@ static void tables_copy_pieces(struct tables *tables, struct vm_area_struct *par
 		tables_fail(tables, err);
 }
 
-/* Lockdep asks whether who copies has the locks. Those of the caller stand for that. */
-static void borrow_locks(struct tables *tables)
-{
-	rwsem_acquire(&tables->src->vm_mm->mmap_lock.dep_map, 0, 1, _RET_IP_);
-	rwsem_acquire(&tables->dst->vm_mm->mmap_lock.dep_map, SINGLE_DEPTH_NESTING, 1, _RET_IP_);
-}
-
-static void return_locks(struct tables *tables)
-{
-	rwsem_release(&tables->dst->vm_mm->mmap_lock.dep_map, _RET_IP_);
-	rwsem_release(&tables->src->vm_mm->mmap_lock.dep_map, _RET_IP_);
-}
-
 static void helper_work(struct work_struct *work)
 {
 	struct helper *helper = container_of(work, struct helper, work);
 	struct tables *tables = helper->tables;
 	struct mem_cgroup *others = set_active_memcg(tables->memcg);
 
-	borrow_locks(tables);
 	tables_copy_pieces(tables, helper->parts);
-	return_locks(tables);
 	set_active_memcg(others);
 }
 
 /*
- * The kernel's copy counts this up before and after, for lookups without a lock that run beside it: of these there are
- * none. Copies side by side may lose a count, and an odd one would make all later lookups slow.
+ * The kernel's copy makes this odd for as long as it takes, for lookups without a lock that run beside it
+ * (57efa1fe5957, "mm/gup: prevent gup_fast from racing with COW during fork"): of these there are none, as only tasks
+ * that have the address space make them. Copies side by side may lose a count, and an odd one that stays would make all
+ * later lookups slow.
  */
 static void settle_sequence(struct mm_struct *mm, unsigned int before)
 {
@@ -118,11 +104,16 @@ static void tables_run(struct tables *tables, u32 nr_helpers)
 	settle_sequence(mm, before);
 }
 
-/* How many helpers it is worth; 0: it is small. */
+/*
+ * How many helpers it is worth; 0: it is small. Or the kernel checks itself: whether that count is odd (DEBUG_VM), and
+ * whether who copies has the locks (LOCKDEP).
+ */
 static u32 tables_helpers(const struct vm_area_struct *src, unsigned long piece)
 {
 	unsigned long pieces = (src->vm_end - src->vm_start) / piece;
 
+	if (IS_ENABLED(CONFIG_DEBUG_VM) || IS_ENABLED(CONFIG_LOCKDEP))
+		return 0;
 	return min3(num_online_cpus() - 1, MAX_HELPERS, (unsigned int)min(pieces / 2, 1UL << 16));
 }
 
