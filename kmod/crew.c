@@ -47,12 +47,18 @@ static bool crew_set_stage(struct kckpt_crew *crew, enum kckpt_stage stage)
 	return alive;
 }
 
-/* All of its threads, also when the leader has ended already. */
+/*
+ * All of its threads, also when the leader has ended already. Who was let go, into the freezer, is not to tell others
+ * of its end: for them nobody came back.
+ */
 static void crew_kill_process(struct task_struct *leader)
 {
+	struct task_struct *task;
 	struct pid *pid;
 
 	rcu_read_lock();
+	for_each_thread(leader, task)
+		kckpt_task_disown_end(task);
 	pid = task_tgid(leader);
 	if (pid)
 		kill_pid(pid, SIGKILL, 1);
@@ -188,17 +194,25 @@ static void thread_stop(u32 signal)
 	spin_unlock_irq(&current->sighand->siglock);
 }
 
+static void thread_become(struct kckpt_thread *thread)
+{
+	struct kckpt_ctx *ctx = &thread->session->ctx;
+
+	kckpt_task_go(ctx, thread);
+	*current_pt_regs() = thread->regs;
+	thread_stop(kckpt_thread_stop_signal(ctx, thread->task));
+	/* With a signal flagged, the kernel's own rules for restarting the call apply to what is in ax. */
+	set_tsk_thread_flag(current, TIF_SIGPENDING);
+}
+
 static void thread_go(struct callback_head *work)
 {
 	struct kckpt_thread *thread = container_of(work, struct kckpt_thread, work);
 
-	/* With a signal flagged, the kernel's own rules for restarting the call apply to what is in ax. */
-	if (!(current->flags & PF_EXITING) && !kckpt_crew_is_dead(&thread->session->crew)) {
-		kckpt_task_go(&thread->session->ctx, thread);
-		*current_pt_regs() = thread->regs;
-		thread_stop(kckpt_thread_stop_signal(&thread->session->ctx, thread->task));
-		set_tsk_thread_flag(current, TIF_SIGPENDING);
-	}
+	if (kckpt_crew_is_dead(&thread->session->crew))
+		send_sig(SIGKILL, current, 1);	/* its registers are nobody's; others come to kill it */
+	else if (!(current->flags & PF_EXITING))
+		thread_become(thread);
 	thread_free(thread);
 }
 

@@ -302,6 +302,20 @@ struct cred *kckpt_cred_get(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	return (struct cred *)get_cred(made);
 }
 
+bool kckpt_cred_has_ids(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+{
+	const struct cred *old = current_cred();
+	struct user_namespace *ns = current_user_ns();
+	struct kckpt_cred_rec rec;
+	const u32 *groups;
+
+	return obj && !cred_rec(ctx, obj, &rec, &groups) &&
+	       uid_eq(old->uid, make_kuid(ns, rec.uid)) && uid_eq(old->suid, make_kuid(ns, rec.suid)) &&
+	       uid_eq(old->euid, make_kuid(ns, rec.euid)) && uid_eq(old->fsuid, make_kuid(ns, rec.fsuid)) &&
+	       gid_eq(old->gid, make_kgid(ns, rec.gid)) && gid_eq(old->sgid, make_kgid(ns, rec.sgid)) &&
+	       gid_eq(old->egid, make_kgid(ns, rec.egid)) && gid_eq(old->fsgid, make_kgid(ns, rec.fsgid));
+}
+
 int kckpt_cred_restore(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct cred *new = kckpt_cred_get(ctx, obj);

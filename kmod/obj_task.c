@@ -421,6 +421,12 @@ static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	       kckpt_check_pending(ctx, obj, KCKPT_K_task_signal) ?: kckpt_task_check_pid(ctx, obj, rec.tid);
 }
 
+void kckpt_task_disown_end(struct task_struct *task)
+{
+	kckpt_robust_list(task) = NULL;
+	WRITE_ONCE(task->clear_child_tid, NULL);
+}
+
 void kckpt_task_disown(struct task_struct *task)
 {
 	sigset_t all;
@@ -430,8 +436,7 @@ void kckpt_task_disown(struct task_struct *task)
 	kcall(__set_current_blocked)(&all);
 	/* They point into the caller's memory; the kernel would write there when this task exits. */
 	rseq_execve(task);
-	kckpt_robust_list(task) = NULL;
-	task->clear_child_tid = NULL;
+	kckpt_task_disown_end(task);
 	task->pdeath_signal = 0;
 }
 
@@ -592,6 +597,7 @@ bool kckpt_task_stands_alone(struct kckpt_ctx *ctx, struct kckpt_object *leader,
 	return !task_rec(ctx, task, &rec) && !(rec.task_flags & KCKPT_TASK_ENDED) &&
 	       kckpt_task_clone_flags(ctx, leader, task) == (CLONE_FILES | CLONE_FS) &&
 	       task_makes(ctx, leader, rec.fs) && task_makes(ctx, leader, rec.files) &&
+	       kckpt_cred_has_ids(ctx, kckpt_ref(ctx, task, rec.cred, KCKPT_F_cred)) &&
 	       !kckpt_has_pending(task, KCKPT_K_task_signal);
 }
 
@@ -623,7 +629,6 @@ int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 	/* Which a real-time policy sets to 0. */
 	current->timer_slack_ns = rec.timer_slack_ns;
 	current->default_timer_slack_ns = rec.default_timer_slack_ns;
-	current->pdeath_signal = rec.pdeath_signal;	/* which new credentials take away */
 	if (rec.task_flags & KCKPT_TASK_NO_NEW_PRIVS)
 		task_set_no_new_privs(current);
 	if (!thread->early)
@@ -638,6 +643,7 @@ void kckpt_task_go(struct kckpt_ctx *ctx, const struct kckpt_thread *thread)
 
 	if (task_rec(ctx, thread->task, &rec))
 		return;		/* not after it was read to finish */
+	current->pdeath_signal = rec.pdeath_signal;	/* which new credentials take away */
 	current->clear_child_tid = (int __user *)rec.clear_child_tid;
 	kckpt_robust_list(current) = (struct robust_list_head __user *)rec.robust_list;
 	kckpt_rseq_set((struct rseq __user *)rec.rseq, rec.rseq_len, rec.rseq_sig);

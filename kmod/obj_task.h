@@ -9,8 +9,12 @@ struct kckpt_ctx;
 struct kckpt_object;
 struct kckpt_thread;
 
-/* kckpt_task_disown() - a new task lets go of what it inherited from the caller's memory. */
+/*
+ * kckpt_task_disown() - a new task lets go of what it inherited from the caller's memory.
+ * kckpt_task_disown_end() - its end is told to nobody who shares memory with it. Any context.
+ */
 void kckpt_task_disown(struct task_struct *task);
+void kckpt_task_disown_end(struct task_struct *task);
 
 /*
  * kckpt_task_ends_quietly() - would the end of @task, which is frozen, write to memory only where its id is to be

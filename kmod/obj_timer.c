@@ -30,7 +30,7 @@
 #include "timer.h"
 
 #define TIMERS_MAX	65536		/* more than any RLIMIT_SIGPENDING in use */
-#define TIMER_TRIES	200		/* about 0.5 s, for what takes microseconds */
+#define TIMER_TRIES	200		/* some 0.4 s, for what takes microseconds */
 
 struct timer_entry {
 	struct kckpt_posix_timer_rec rec;

@@ -12,7 +12,7 @@
 #include "obj_timer.h"
 
 #define PENDING_MAX 65536	/* more than any RLIMIT_SIGPENDING in use */
-#define STILL_TRIES 200		/* about 0.5 s; then a dump that looks wrong later has to be made again */
+#define STILL_TRIES 200		/* some 0.4 s; then a dump that looks wrong later has to be made again */
 
 /* The records of threads and processes have the same fields. */
 #define pending_rec struct kckpt_task_signal_rec

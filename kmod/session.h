@@ -68,6 +68,12 @@ static inline int kckpt_session_check(struct kckpt_session *session)
 	return READ_ONCE(session->expired);
 }
 
+/* kckpt_session_expired() - what others may look at while a request goes on: not zero once the watchdog has fired. */
+static inline const int *kckpt_session_expired(struct kckpt_ctx *ctx)
+{
+	return &container_of(ctx, struct kckpt_session, ctx)->expired;
+}
+
 /* kckpt_session_wake() - the state may be another now. */
 static inline void kckpt_session_wake(struct kckpt_session *session)
 {

@@ -8,7 +8,8 @@
  *
  * The copies that the job makes are charged to it. Whether there is room for all of them is asked before.
  *
- * Locks: mmap_lock of the job's address space, then that of the shadow (nested), both for writing.
+ * Locks: mmap_lock of the job's address space, then that of the shadow (nested), both for writing; where several CPUs
+ * copy, cgroup_mutex, which is only tried.
  */
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
@@ -19,7 +20,9 @@
 #include "compat/mm.h"
 #include "family.h"
 #include "fault.h"
+#include "freeze.h"
 #include "ksym.h"
+#include "session.h"
 #include "shadow.h"
 #include "share.h"
 #include "snapshot.h"
@@ -29,6 +32,8 @@
 #define MAX_COPIES	(64UL << (20 - PAGE_SHIFT))	/* pages; more would take too long */
 #define SLACK		(16UL << (20 - PAGE_SHIFT))	/* pages that are left to others */
 #define SLACK_SHARE	16				/* what stays for long leaves this part of the limit, too */
+
+#define HOLD_TRIES	25	/* for a lock that others have for a moment: half a millisecond */
 
 /* In the address that a reader has come to: it is at the copies of an address space. */
 #define AT_COPIES	BIT(BITS_PER_LONG - 1)
@@ -240,13 +245,13 @@ static int shadow_parts(struct vm_area_struct *copy, struct vm_area_struct *vma,
 }
 
 static int shadow_tables(struct vm_area_struct *copy, struct vm_area_struct *vma,
-			 const struct kckpt_block_list *unchanged)
+			 const struct kckpt_block_list *unchanged, const struct kckpt_tables_how *how)
 {
 	u32 i = kckpt_blocks_find(unchanged->runs, unchanged->nr, vma->vm_start);
 
 	if (i < unchanged->nr && unchanged->runs[i].start < vma->vm_end)
 		return shadow_parts(copy, vma, unchanged, i);
-	return kckpt_tables_copy(copy, vma);
+	return kckpt_tables_copy(copy, vma, how);
 }
 
 /* Is all of the area in there? */
@@ -261,7 +266,8 @@ static bool all_unchanged(const struct vm_area_struct *vma, const struct kckpt_b
 }
 
 /* Copies the page tables of an area, and makes the pages read-only in both. */
-static int shadow_area(struct mm_struct *mm, struct vm_area_struct *vma, const struct kckpt_block_list *unchanged)
+static int shadow_area(struct mm_struct *mm, struct vm_area_struct *vma, const struct kckpt_block_list *unchanged,
+		       const struct kckpt_tables_how *how)
 {
 	unsigned long pgoff = vma->vm_pgoff;
 	struct vm_area_struct *copy;
@@ -282,12 +288,12 @@ static int shadow_area(struct mm_struct *mm, struct vm_area_struct *vma, const s
 	kcall(vm_stat_account)(mm, copy->vm_flags, vma_pages(copy));	/* vm_munmap() takes it off again */
 	if (kckpt_should_fail())
 		return -ENOMEM;
-	return kcall(anon_vma_fork)(copy, vma) ?: shadow_tables(copy, vma, unchanged);
+	return kcall(anon_vma_fork)(copy, vma) ?: shadow_tables(copy, vma, unchanged, how);
 }
 
 /* Its anonymous areas; others are copied. */
 static int shadow_areas(struct kckpt_ctx *ctx, struct mm_struct *mm, struct mm_struct *from,
-			const struct kckpt_block_list *unchanged)
+			const struct kckpt_block_list *unchanged, const struct kckpt_tables_how *how)
 {
 	struct vm_area_struct *vma;
 	int err = 0;
@@ -296,7 +302,7 @@ static int shadow_areas(struct kckpt_ctx *ctx, struct mm_struct *mm, struct mm_s
 	for_each_vma(it, vma) {
 		if (err || !kckpt_has_private_pages(vma) || !vma_is_anonymous(vma) || all_unchanged(vma, unchanged))
 			continue;
-		err = fatal_signal_pending(current) ? -EINTR : shadow_area(mm, vma, unchanged);
+		err = fatal_signal_pending(current) ? -EINTR : shadow_area(mm, vma, unchanged, how);
 		kckpt_progress(ctx);
 		cond_resched();
 	}
@@ -313,7 +319,50 @@ static int shadow_alloc(struct kckpt_object *obj)
 	return 0;
 }
 
-static int shadow_mm(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+/*
+ * Sees to it that the job cannot run while CPUs copy together: to thaw it, or to move a task out of the freeze, this
+ * lock of cgroups is needed, too. The kernel takes mmap_lock inside of it (cpuset_attach()), so it is only tried. Not
+ * held: it is not worth it, or not to be had at once, or there are more users than tasks, as threads of the kernel may
+ * use the memory of one (vhost).
+ */
+static int shadow_hold_still(struct kckpt_ctx *ctx, struct kckpt_object *obj, bool *held)
+{
+	struct mm_struct *from = mm_of(obj);
+	unsigned int i;
+	int err;
+
+	if (!kckpt_tables_are_many(from) || atomic_read(&from->mm_users) > obj->seen + 1)
+		return 0;
+	for (i = 0; !mutex_trylock(kdata(cgroup_mutex)); i++) {
+		if (i == HOLD_TRIES)
+			return 0;
+		kckpt_nap(i);
+	}
+	err = kckpt_capture_verify(ctx);
+	*held = !err;
+	if (err)
+		mutex_unlock(kdata(cgroup_mutex));
+	return err;
+}
+
+/* Both locked. @restored: none of its tasks can run before we are through. */
+static int shadow_mm_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm, bool restored)
+{
+	struct kckpt_tables_how how = { .stop = kckpt_session_expired(ctx) };
+	bool held = false;
+	int err = restored ? 0 : shadow_hold_still(ctx, obj, &held);
+
+	if (err)
+		return err;
+	how.together = restored || held;
+	kckpt_watch_unchanged(ctx, obj);
+	err = shadow_areas(ctx, mm, mm_of(obj), &obj->unchanged, &how);
+	if (held)
+		mutex_unlock(kdata(cgroup_mutex));
+	return err;
+}
+
+static int shadow_mm(struct kckpt_ctx *ctx, struct kckpt_object *obj, bool restored)
 {
 	struct mm_struct *from = mm_of(obj), *mm;
 	struct mem_cgroup *memcg, *others;
@@ -330,8 +379,7 @@ static int shadow_mm(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	others = set_active_memcg(memcg);
 	err = kckpt_share_lock_pair(from, mm);
 	if (!err) {
-		kckpt_watch_unchanged(ctx, obj);
-		err = shadow_areas(ctx, mm, from, &obj->unchanged);
+		err = shadow_mm_areas(ctx, obj, mm, restored);
 		kckpt_share_unlock_pair(from, mm);
 	}
 	set_active_memcg(others);
@@ -356,7 +404,7 @@ static int shadow_object(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsign
 		return shadow_alloc(obj) ?: shadow_copy_all(ctx, obj, nr, ops->pages_find);
 	/* While obj->shadow->mm is not there, the pages of the job's own address space are found. */
 	return shadow_alloc(obj) ?: shadow_copy_all(ctx, obj, nr, kckpt_batch_find_unshareable) ?:
-	       shadow_mm(ctx, obj);
+	       shadow_mm(ctx, obj, false);
 }
 
 static void shadow_free(struct kckpt_shadow *shadow)
@@ -430,7 +478,7 @@ int kckpt_shadow_make_restored(struct kckpt_ctx *ctx, u32 *kept)
 	if (*kept != KCKPT_KEPT)
 		return 0;
 	kckpt_for_each_object(&ctx->objs, obj) {
-		err = mm_of(obj) ? shadow_alloc(obj) ?: shadow_mm(ctx, obj) : 0;
+		err = mm_of(obj) ? shadow_alloc(obj) ?: shadow_mm(ctx, obj, true) : 0;
 		if (err)
 			break;
 	}
