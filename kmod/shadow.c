@@ -302,7 +302,9 @@ static int shadow_areas(struct kckpt_ctx *ctx, struct mm_struct *mm, struct mm_s
 	for_each_vma(it, vma) {
 		if (err || !kckpt_has_private_pages(vma) || !vma_is_anonymous(vma) || all_unchanged(vma, unchanged))
 			continue;
-		err = fatal_signal_pending(current) ? -EINTR : shadow_area(mm, vma, unchanged, how);
+		/* Who wants to thaw the job may be waiting for us. */
+		err = READ_ONCE(*how->stop) ?: fatal_signal_pending(current) ? -EINTR :
+		      shadow_area(mm, vma, unchanged, how);
 		kckpt_progress(ctx);
 		cond_resched();
 	}
@@ -350,12 +352,15 @@ static int shadow_mm_areas(struct kckpt_ctx *ctx, struct kckpt_object *obj, stru
 {
 	struct kckpt_tables_how how = { .stop = kckpt_session_expired(ctx) };
 	bool held = false;
-	int err = restored ? 0 : shadow_hold_still(ctx, obj, &held);
+	int err = 0;
 
+	kckpt_watch_unchanged(ctx, obj);
+	/* Where only parts of areas are copied, that is not much. */
+	if (!restored && !obj->unchanged.nr)
+		err = shadow_hold_still(ctx, obj, &held);
 	if (err)
 		return err;
 	how.together = restored || held;
-	kckpt_watch_unchanged(ctx, obj);
 	err = shadow_areas(ctx, mm, mm_of(obj), &obj->unchanged, &how);
 	if (held)
 		mutex_unlock(kdata(cgroup_mutex));

@@ -121,7 +121,7 @@ TEST_LIMIT(shadow_of_a_tree, 300)
 	expect_the_time_of_the_capture(child_writes_in_turns);
 }
 
-/* In turns, of more than one CPU copies the tables of at a time; some are never there. It begins anywhere. */
+/* In turns; so many that several CPUs may copy their tables. Some are never there, and they begin at any address. */
 static int numbers_its_pages(void)
 {
 	char *all = mmap(NULL, memory_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
