@@ -59,11 +59,55 @@ void open_standard_fds()
 }
 
 /* No option before the command takes a value. */
-std::string_view first_word(std::span<char *const> arguments)
+std::string_view first_word(std::span<char *const> words)
 {
-	const auto word =
-		std::ranges::find_if(arguments, [](std::string_view argument) { return !argument.starts_with('-'); });
-	return word == arguments.end() ? std::string_view() : *word;
+	const auto word = std::ranges::find_if(words, [](std::string_view one) { return !one.starts_with('-'); });
+	return word == words.end() ? std::string_view() : *word;
+}
+
+/* The grammar, as far as it is needed for these words. */
+class CommandLine
+{
+public:
+	CommandLine(std::span<char *const> words, Written::What what);
+
+	CLI::App &app() { return app_; }
+	const Options &options() const { return options_; }
+	Command *chosen() const;
+
+private:
+	CLI::App app_{"Checkpoint and restore of Linux programs, inside the kernel.", "kckpt"};
+	Options options_;
+	std::vector<std::pair<CLI::App *, std::unique_ptr<Command>>> commands_;
+};
+
+CommandLine::CommandLine(std::span<char *const> words, Written::What what)
+{
+	const Written written(words, what);
+	if (!written.has("-h,--help"))
+		app_.set_help_flag(); /* none */
+	if (written.has("--version"))
+		app_.set_version_flag("--version", KCKPT_VERSION);
+	app_.require_subcommand(1);
+	written.flag(app_, "--json", options_.json, "results and errors as JSON");
+	written.flag(app_, "--quiet", options_.quiet, "errors only");
+	written.flag(app_, "--stats", options_.stats, "sizes and times at the end");
+
+	const std::string_view named = first_word(words);
+	const bool is_known = std::ranges::count(entries, named, &Entry::name) > 0;
+	for (const Entry &entry : entries) {
+		if (is_known && named != entry.name)
+			continue;
+		CLI::App *sub = app_.add_subcommand(std::string(entry.name), entry.title)->fallthrough();
+		commands_.emplace_back(sub, entry.make());
+		commands_.back().second->attach(*sub, written);
+	}
+}
+
+Command *CommandLine::chosen() const
+{
+	const auto parsed = std::ranges::find_if(commands_, [](const auto &entry) { return entry.first->parsed(); });
+	return parsed == commands_.end() ? nullptr : parsed->second.get();
 }
 
 void set_up_signals(const std::string &doing)
@@ -103,35 +147,17 @@ int main(int argc, char **argv)
 	open_standard_fds();
 	mallopt(M_TRIM_THRESHOLD, 64 << 20); /* what is freed is wanted again, or goes with us soon */
 
-	CLI::App app("Checkpoint and restore of Linux programs, inside the kernel.", "kckpt");
-	app.set_version_flag("--version", KCKPT_VERSION);
-	app.require_subcommand(1);
-	Options options;
-	app.add_flag("--json", options.json, "results and errors as JSON");
-	app.add_flag("--quiet", options.quiet, "errors only");
-	app.add_flag("--stats", options.stats, "sizes and times at the end");
-
-	/* The one that is meant: the options of all of them would take a good part of a small job's time. */
-	const std::string_view named = first_word(std::span(argv, static_cast<size_t>(argc)).subspan(argc > 0));
-	const bool is_known = std::ranges::count(entries, named, &Entry::name) > 0;
-	std::vector<std::pair<CLI::App *, std::unique_ptr<Command>>> commands;
-	for (const Entry &entry : entries) {
-		if (is_known && named != entry.name)
-			continue;
-		CLI::App *sub = app.add_subcommand(std::string(entry.name), entry.title)->fallthrough();
-		commands.emplace_back(sub, entry.make());
-		commands.back().second->attach(*sub);
-	}
-
-	try {
-		app.parse(argc, argv);
-	} catch (const CLI::ParseError &error) {
-		return app.exit(error) == 0 ? Exit::done : Exit::usage;
-	}
-	for (auto &[sub, command] : commands) {
-		if (!sub->parsed())
-			continue;
-		const int status = run(*command, options);
+	const std::span<char *const> words = std::span(argv, static_cast<size_t>(argc)).subspan(argc > 0);
+	for (const auto what : {Written::What::some, Written::What::everything}) {
+		CommandLine line(words, what);
+		try {
+			line.app().parse(argc, argv);
+		} catch (const CLI::ParseError &error) {
+			if (what == Written::What::some)
+				continue; /* what is wrong, and what there is, says the whole grammar */
+			return line.app().exit(error) == 0 ? Exit::done : Exit::usage;
+		}
+		const int status = run(*line.chosen(), line.options());
 		fflush(nullptr);
 		_exit(status); /* the kernel takes back what is left, faster than we could */
 	}

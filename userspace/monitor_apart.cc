@@ -24,7 +24,7 @@ namespace
 class MonitorCommand final : public Command
 {
 public:
-	void attach(CLI::App &app) override
+	void attach(CLI::App &app, const Written &) override
 	{
 		app_ = &app;
 		/* All words are for the other program. */

@@ -35,7 +35,7 @@ constexpr int max_chain = 500; /* all images of a chain are open at a time */
 class AutoCommand final : public Command
 {
 public:
-	void attach(CLI::App &app) override;
+	void attach(CLI::App &app, const Written &written) override;
 	std::string doing() const override { return "auto " + target_.name(); }
 	Result<int> run(const Options &options) override;
 
@@ -94,9 +94,9 @@ int parse_signal(std::string text)
 	return 0;
 }
 
-void AutoCommand::attach(CLI::App &app)
+void AutoCommand::attach(CLI::App &app, const Written &written)
 {
-	target_.attach(app);
+	target_.attach(app, written);
 	app.add_option("--every", every_text_, "how often: 500ms, 60s, 5m, 1h")->capture_default_str();
 	app.add_option("--keep", keep_, "so many images stay, at least; each of them can be restored")
 		->check(CLI::PositiveNumber)
@@ -111,13 +111,13 @@ void AutoCommand::attach(CLI::App &app)
 	app.add_option(
 		"--on-signal", signal_name_,
 		"on this signal make a last image, end the job, and end: TERM, for machines that are taken away");
-	outside_.attach_to_dump(app);
-	add_files_option(app, job_.capture_flags);
+	outside_.attach_to_dump(app, written);
+	add_files_option(app, written, job_.capture_flags);
 	app.add_option("--freeze-timeout", job_.freeze_timeout_ms, "wait that long for the last task to freeze, in ms");
 	app.add_option(
 		"--max-pause", job_.max_pause_ms,
 		"give up an image when the job would stand still for longer, in ms; 0: no bound (default: 1000)");
-	add_max_cow_option(app, job_.max_cow);
+	add_max_cow_option(app, written, job_.max_cow);
 	app.add_flag("--direct", job_.direct, "write to the disk past the page cache, which is then left to others");
 	app.callback([this] {
 		every_ = parse_time(every_text_);

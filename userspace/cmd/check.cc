@@ -35,11 +35,11 @@ bool is_verdict(const Error &error)
 class CheckCommand final : public Command
 {
 public:
-	void attach(CLI::App &app) override
+	void attach(CLI::App &app, const Written &written) override
 	{
-		target_.attach(app);
-		outside_.attach_to_dump(app);
-		add_files_option(app, capture_flags_);
+		target_.attach(app, written);
+		outside_.attach_to_dump(app, written);
+		add_files_option(app, written, capture_flags_);
 		app.add_option("--freeze-timeout", timeout_ms_, "wait that long for the last task, in ms");
 	}
 

@@ -11,16 +11,19 @@
 namespace kckpt
 {
 
-void Target::attach(CLI::App &app)
+void Target::attach(CLI::App &app, const Written &written)
 {
 	auto *group = app.add_option_group("job", "The job, which is a cgroup");
 	group->add_option("CGROUP", cgroup_, "path of a cgroup v2 directory, also below the mount of the hierarchy");
-	group->add_option("--pid", pid_, "the cgroup of this process")->check(CLI::PositiveNumber);
+	if (auto *pid = written.option(*group, "--pid", pid_, "the cgroup of this process"))
+		pid->check(CLI::PositiveNumber);
 	group->require_option(1);
 }
 
-void add_max_cow_option(CLI::App &app, uint64_t &max_cow)
+void add_max_cow_option(CLI::App &app, const Written &written, uint64_t &max_cow)
 {
+	if (!written.has("--max-cow"))
+		return;
 	app.add_option("--max-cow", max_cow,
 		       "let the job copy at most so much memory while it is read, as it runs on: 64M, 1G (default: no "
 		       "bound)")
@@ -29,17 +32,19 @@ void add_max_cow_option(CLI::App &app, uint64_t &max_cow)
 			"SIZE [b, kb(=1024b), ...]"));
 }
 
-void add_files_option(CLI::App &app, uint32_t &capture_flags)
+void add_files_option(CLI::App &app, const Written &written, uint32_t &capture_flags)
 {
+	if (!written.has("--files"))
+		return;
 	app.add_option_function<std::string>(
 		   "--files", [&](const std::string &) { capture_flags |= KCKPT_CAPTURE_FILES; },
 		   "capture: files that were deleted while in use go into the image")
 		->check(CLI::IsMember({"capture"}));
 }
 
-void add_parent_option(CLI::App &app, std::vector<std::string> &parents)
+void add_parent_option(CLI::App &app, const Written &written, std::vector<std::string> &parents)
 {
-	app.add_option("--parent", parents,
+	written.option(app, "--parent", parents,
 		       "where an image is that this increment builds on (default: beside it); may be repeated");
 }
 

@@ -9,13 +9,9 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "cmd/written.hh"
 #include "lib/cgroup.hh"
 #include "lib/result.hh"
-
-namespace CLI
-{
-class App;
-}
 
 namespace kckpt
 {
@@ -35,7 +31,8 @@ public:
 	Command &operator=(const Command &) = delete;
 	virtual ~Command() = default;
 
-	virtual void attach(CLI::App &app) = 0;              /* options and help; nothing is done yet */
+	/* Options and help; nothing is done yet. */
+	virtual void attach(CLI::App &app, const Written &written) = 0;
 	virtual std::string doing() const = 0;               /* "dump /jobs/web", after "cannot" */
 	virtual Result<int> run(const Options &options) = 0; /* the exit status */
 };
@@ -44,7 +41,7 @@ public:
 class Target
 {
 public:
-	void attach(CLI::App &app);
+	void attach(CLI::App &app, const Written &written);
 	std::string name() const { return pid_ > 0 ? "pid " + std::to_string(pid_) : cgroup_; }
 	Result<Cgroup> open() const { return pid_ > 0 ? Cgroup::of_process(pid_) : Cgroup::open(cgroup_); }
 
@@ -54,13 +51,13 @@ private:
 };
 
 /* --files=capture, a flag of KCKPT_IOC_CAPTURE. */
-void add_files_option(CLI::App &app, uint32_t &capture_flags);
+void add_files_option(CLI::App &app, const Written &written, uint32_t &capture_flags);
 
 /* --max-cow SIZE, of kckpt_capture.max_cow. */
-void add_max_cow_option(CLI::App &app, uint64_t &max_cow);
+void add_max_cow_option(CLI::App &app, const Written &written, uint64_t &max_cow);
 
 /* --parent, where increments are put together with what they build on. */
-void add_parent_option(CLI::App &app, std::vector<std::string> &parents);
+void add_parent_option(CLI::App &app, const Written &written, std::vector<std::string> &parents);
 
 void print_json(const nlohmann::ordered_json &value, FILE *out);
 /* One of many, on standard output: a line each. */

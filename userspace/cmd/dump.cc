@@ -23,7 +23,7 @@ namespace
 class DumpCommand final : public Command
 {
 public:
-	void attach(CLI::App &app) override;
+	void attach(CLI::App &app, const Written &) override;
 	std::string doing() const override { return "dump " + target_.name(); }
 	Result<int> run(const Options &options) override;
 
@@ -60,26 +60,30 @@ std::string kept_text(const DumpJob::Outcome &outcome)
 	}
 }
 
-void DumpCommand::attach(CLI::App &app)
+void DumpCommand::attach(CLI::App &app, const Written &written)
 {
-	target_.attach(app);
+	target_.attach(app, written);
 	app.add_option("-o,--output", job_.output, "the image; - is standard output")->required();
-	auto *running = app.add_flag("--leave-running", leave_running_, "let the job run on afterwards");
-	app.add_flag("--leave-frozen", leave_frozen_, "leave the job frozen afterwards, until `kckpt thaw`")
-		->excludes(running);
-	app.add_flag("--keep-snapshot", job_.keep_snapshot,
+	auto *running = written.flag(app, "--leave-running", leave_running_, "let the job run on afterwards");
+	auto *frozen = written.flag(app, "--leave-frozen", leave_frozen_,
+				    "leave the job frozen afterwards, until `kckpt thaw`");
+	if (running && frozen)
+		frozen->excludes(running);
+	written.flag(app, "--keep-snapshot", job_.keep_snapshot,
 		     "keep in memory what the image has, so that the next one can be an increment of it");
-	app.add_option("--parent", job_.parent,
+	written.option(app, "--parent", job_.parent,
 		       "an increment: leave out what the job has not written to since this image was made");
-	outside_.attach_to_dump(app);
-	add_files_option(app, job_.capture_flags);
-	app.add_option("--freeze-timeout", job_.freeze_timeout_ms, "wait that long for the last task to freeze, in ms");
-	app.add_option("--max-pause", job_.max_pause_ms,
+	outside_.attach_to_dump(app, written);
+	add_files_option(app, written, job_.capture_flags);
+	written.option(app, "--freeze-timeout", job_.freeze_timeout_ms,
+		       "wait that long for the last task to freeze, in ms");
+	written.option(app, "--max-pause", job_.max_pause_ms,
 		       "give up when the job would stand still for longer, in ms; 0: no bound (default: 1000 with "
 		       "--leave-running, else no bound)");
-	add_max_cow_option(app, job_.max_cow);
-	app.add_flag("--direct", job_.direct, "write to the disk past the page cache, which is then left to others");
-	app.add_option("--stall-timeout", job_.stall_ms, "give up when nothing was written for that long, in ms");
+	add_max_cow_option(app, written, job_.max_cow);
+	written.flag(app, "--direct", job_.direct,
+		     "write to the disk past the page cache, which is then left to others");
+	written.option(app, "--stall-timeout", job_.stall_ms, "give up when nothing was written for that long, in ms");
 	app.callback([this] {
 		if (job_.output == "-" && isatty(STDOUT_FILENO))
 			throw CLI::ValidationError("-o -", "standard output is a terminal");

@@ -53,7 +53,7 @@ nlohmann::ordered_json family_json(const struct kckpt_family_info &family)
 class FeaturesCommand final : public Command
 {
 public:
-	void attach(CLI::App &) override {}
+	void attach(CLI::App &, const Written &) override {}
 	std::string doing() const override { return "tell the features"; }
 
 	Result<int> run(const Options &options) override

@@ -22,13 +22,13 @@ namespace
 class FlattenCommand final : public Command
 {
 public:
-	void attach(CLI::App &app) override
+	void attach(CLI::App &app, const Written &written) override
 	{
 		app.add_option("FILE", file_, "the increment")->required();
 		app.add_option("-o,--output", output_,
 			       "the image that stands alone; may be FILE itself, - is standard output")
 			->required();
-		add_parent_option(app, parents_);
+		add_parent_option(app, written, parents_);
 		app.callback([this] {
 			if (output_ == "-" && isatty(STDOUT_FILENO))
 				throw CLI::ValidationError("-o -", "standard output is a terminal");

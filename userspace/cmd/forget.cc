@@ -15,7 +15,7 @@ namespace
 class ForgetCommand final : public Command
 {
 public:
-	void attach(CLI::App &app) override
+	void attach(CLI::App &app, const Written &) override
 	{
 		auto *group = app.add_option_group("job", "The job, which is a cgroup");
 		group->add_option("CGROUP", cgroup_, "path of a cgroup v2 directory");

@@ -13,9 +13,9 @@ namespace
 class FreezeCommand final : public Command
 {
 public:
-	void attach(CLI::App &app) override
+	void attach(CLI::App &app, const Written &written) override
 	{
-		target_.attach(app);
+		target_.attach(app, written);
 		app.add_option("--freeze-timeout", timeout_ms_, "wait that long for the last task, in ms");
 	}
 

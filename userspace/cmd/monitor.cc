@@ -42,7 +42,7 @@ std::vector<std::string> all_events()
 class MonitorCommand final : public Command
 {
 public:
-	void attach(CLI::App &app) override
+	void attach(CLI::App &app, const Written &) override
 	{
 		auto *session = app.add_option("--session", session_, "only the one with this number, until it ends")
 					->check(CLI::PositiveNumber);

@@ -45,12 +45,12 @@ std::string wrong_replacement(const std::string &text)
 	return wrong_external(text);
 }
 
-void add(CLI::App &app, const char *name, std::vector<std::string> &texts, std::string (*wrong)(const std::string &),
-	 const char *form, const char *help)
+void add(CLI::App &app, const Written &written, const char *name, std::vector<std::string> &texts,
+	 std::string (*wrong)(const std::string &), const char *form, const char *help)
 {
 	/* One text for each, so that a FILE may follow. */
-	app.add_option(name, texts, help)
-		->allow_extra_args(false)
+	if (auto *option = written.option(app, name, texts, help))
+		option->allow_extra_args(false)
 		->check(CLI::Validator(wrong, "", ""))
 		->type_name(form);
 }
@@ -62,19 +62,19 @@ Error missing(int err, const std::string &text)
 
 } // namespace
 
-void Outside::attach_to_dump(CLI::App &app)
+void Outside::attach_to_dump(CLI::App &app, const Written &written)
 {
-	add(app, "--inherit-fd", inherit_, wrong_inherit, "[NAME=]N",
+	add(app, written, "--inherit-fd", inherit_, wrong_inherit, "[NAME=]N",
 	    "this descriptor of the job's root process belongs to the outside, and is called NAME (default: N)");
-	add(app, "--external", external_, wrong_external, "KIND:ID[=NAME]",
+	add(app, written, "--external", external_, wrong_external, "KIND:ID[=NAME]",
 	    "and so does whatever open file this is: pipe:INODE, socket:INODE, file:PATH, dev:PATH, tty");
 }
 
-void Outside::attach_to_restore(CLI::App &app)
+void Outside::attach_to_restore(CLI::App &app, const Written &written)
 {
-	add(app, "--inherit-fd", inherit_, wrong_inherit, "[NAME=]N",
+	add(app, written, "--inherit-fd", inherit_, wrong_inherit, "[NAME=]N",
 	    "this descriptor of kckpt takes the place of NAME (default: N)");
-	add(app, "--external", external_, wrong_replacement, "KIND:ID[=NAME]",
+	add(app, written, "--external", external_, wrong_replacement, "KIND:ID[=NAME]",
 	    "this file:PATH, dev:PATH, or tty is opened in the place of NAME (default: KIND:ID)");
 }
 

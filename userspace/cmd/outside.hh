@@ -7,13 +7,9 @@
 
 #include <kckpt/kckpt.h>
 
+#include "cmd/written.hh"
 #include "lib/fd.hh"
 #include "lib/result.hh"
-
-namespace CLI
-{
-class App;
-}
 
 namespace kckpt
 {
@@ -21,8 +17,8 @@ namespace kckpt
 class Outside
 {
 public:
-	void attach_to_dump(CLI::App &app);
-	void attach_to_restore(CLI::App &app);
+	void attach_to_dump(CLI::App &app, const Written &written);
+	void attach_to_restore(CLI::App &app, const Written &written);
 
 	bool has_descriptor(int fd) const;
 

@@ -26,7 +26,7 @@ namespace
 class RestoreCommand final : public Command
 {
 public:
-	void attach(CLI::App &app) override;
+	void attach(CLI::App &app, const Written &) override;
 	std::string doing() const override { return "restore " + file_; }
 	Result<int> run(const Options &options) override;
 
@@ -54,27 +54,28 @@ private:
 	std::optional<SignalForwarder> signals_;
 };
 
-void RestoreCommand::attach(CLI::App &app)
+void RestoreCommand::attach(CLI::App &app, const Written &written)
 {
 	app.add_option("FILE", file_, "the image; - is standard input")->required();
-	add_parent_option(app, parents_);
-	app.add_flag("--detach", detach_, "do not wait for the end of the restored job");
-	app.add_option("--cgroup", cgroup_,
+	add_parent_option(app, written, parents_);
+	written.flag(app, "--detach", detach_, "do not wait for the end of the restored job");
+	written.option(app, "--cgroup", cgroup_,
 		       "restore into this cgroup, which must be empty and is made when it is missing (default: "
 		       "kckpt-restore-PID below that of the caller)");
-	app.add_option("--pidfile", pidfile_, "write the process id of the job's root there");
+	written.option(app, "--pidfile", pidfile_, "write the process id of the job's root there");
 	auto *dry_run =
-		app.add_flag("--dry-run", dry_run_, "check the image, this kernel and the files; create nothing");
-	app.add_flag("--leave-frozen", leave_frozen_, "leave the job frozen, until `kckpt thaw`");
-	app.add_flag("--keep-snapshot", keep_snapshot_,
-		     "keep in memory what the image has, so that the next one can be an increment of it")
-		->excludes(dry_run);
-	outside_.attach_to_restore(app);
-	app.add_option("--files", files_,
-		       "changed: take files that the job writes in any size and age; strict: also "
-		       "compare device and inode")
-		->check(CLI::IsMember({"changed", "strict"}));
-	app.add_option("--stall-timeout", stall_ms_, "give up when nothing was read for that long, in ms");
+		written.flag(app, "--dry-run", dry_run_, "check the image, this kernel and the files; create nothing");
+	written.flag(app, "--leave-frozen", leave_frozen_, "leave the job frozen, until `kckpt thaw`");
+	auto *keep = written.flag(app, "--keep-snapshot", keep_snapshot_,
+				  "keep in memory what the image has, so that the next one can be an increment of it");
+	if (keep && dry_run)
+		keep->excludes(dry_run);
+	outside_.attach_to_restore(app, written);
+	if (auto *files = written.option(app, "--files", files_,
+					 "changed: take files that the job writes in any size and age; strict: also "
+					 "compare device and inode"))
+		files->check(CLI::IsMember({"changed", "strict"}));
+	written.option(app, "--stall-timeout", stall_ms_, "give up when nothing was read for that long, in ms");
 	app.callback([this] {
 		if (file_ == "-" && isatty(STDIN_FILENO))
 			throw CLI::ValidationError("-", "standard input is a terminal");

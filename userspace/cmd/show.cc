@@ -19,7 +19,7 @@ using json = nlohmann::ordered_json;
 class ShowCommand final : public Command
 {
 public:
-	void attach(CLI::App &app) override
+	void attach(CLI::App &app, const Written &) override
 	{
 		app.add_option("FILE", file_, "the image; - is standard input")->required();
 		app.add_flag("--records", records_, "every record with all its fields");

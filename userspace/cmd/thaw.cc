@@ -13,7 +13,7 @@ namespace
 class ThawCommand final : public Command
 {
 public:
-	void attach(CLI::App &app) override { target_.attach(app); }
+	void attach(CLI::App &app, const Written &written) override { target_.attach(app, written); }
 	std::string doing() const override { return "thaw " + target_.name(); }
 
 	Result<int> run(const Options &) override

@@ -24,10 +24,10 @@ namespace
 class VerifyCommand final : public Command
 {
 public:
-	void attach(CLI::App &app) override
+	void attach(CLI::App &app, const Written &written) override
 	{
 		app.add_option("FILE", file_, "the image; - is standard input")->required();
-		add_parent_option(app, parents_);
+		add_parent_option(app, written, parents_);
 	}
 
 	std::string doing() const override { return "accept " + file_; }

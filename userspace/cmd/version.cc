@@ -18,7 +18,7 @@ namespace
 class VersionCommand final : public Command
 {
 public:
-	void attach(CLI::App &) override {}
+	void attach(CLI::App &, const Written &) override {}
 	std::string doing() const override { return "tell the version"; }
 
 	/* Good without a module, too. */

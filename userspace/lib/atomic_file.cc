@@ -5,10 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
-#include <filesystem>
 
 namespace kckpt
 {
@@ -17,13 +17,7 @@ namespace
 {
 
 constexpr const char *standard_output = "standard output";
-
-/* The end of a chain of symbolic links: renaming must not replace the link. */
-std::string resolved(const std::string &path)
-{
-	char target[PATH_MAX];
-	return realpath(path.c_str(), target) ? std::string(target) : path;
-}
+constexpr mode_t made_with = 0600; /* by mkostemp() */
 
 Error create_error(int err, const std::string &path)
 {
@@ -40,8 +34,16 @@ bool is_temporary(std::string_view file)
 
 std::string directory_of(const std::string &path)
 {
-	const std::string directory = std::filesystem::path(path).parent_path();
-	return directory.empty() ? "." : directory;
+	const size_t slash = path.rfind('/');
+	if (slash == std::string::npos)
+		return ".";
+	return path.substr(0, std::max<size_t>(slash, 1));
+}
+
+std::string real_path(const std::string &path)
+{
+	char target[PATH_MAX];
+	return realpath(path.c_str(), target) ? std::string(target) : path;
 }
 
 Result<AtomicFile> AtomicFile::create(const std::string &path, mode_t mode)
@@ -50,8 +52,8 @@ Result<AtomicFile> AtomicFile::create(const std::string &path, mode_t mode)
 	if (path == "-" || (stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)))
 		return open_special(path);
 
-	const std::string target = resolved(path);
-	const std::string name = std::filesystem::path(target).filename();
+	const std::string target = real_path(path); /* renaming must not replace a symbolic link */
+	const std::string name = target.substr(target.rfind('/') + 1);
 	std::string temporary = directory_of(target) + "/." + name.substr(0, 200) + ".XXXXXX";
 	const SignalsHeld held;
 	Fd fd(mkostemp(temporary.data(), O_CLOEXEC));
@@ -60,7 +62,7 @@ Result<AtomicFile> AtomicFile::create(const std::string &path, mode_t mode)
 	AtomicFile file(std::move(fd), target);
 	file.cleanup_ = Cleanup::unlink(temporary);
 	file.temporary_ = std::move(temporary);
-	if (fchmod(file.fd(), mode) < 0)
+	if (mode != made_with && fchmod(file.fd(), mode) < 0)
 		return failure(create_error(errno, path));
 	return file;
 }

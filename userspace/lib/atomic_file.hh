@@ -48,6 +48,9 @@ private:
 /* Is that the name that a file has before it bears its own: ".NAME.Ab3x9Z"? */
 bool is_temporary(std::string_view file);
 
+/* The end of a chain of symbolic links; as it is, where there is no such file. */
+std::string real_path(const std::string &path);
+
 /* "." for a name alone. */
 std::string directory_of(const std::string &path);
 

@@ -76,6 +76,11 @@ bool is_cgroup(const std::string &path)
 	return statfs(path.c_str(), &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
 }
 
+Fd open_directory(const std::string &path)
+{
+	return Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
 std::string below(const std::string &mount, const std::string &name)
 {
 	return mount + (name.starts_with('/') ? "" : "/") + name;
@@ -154,7 +159,11 @@ std::optional<std::string> path_below(const CgroupMount &mount, std::string_view
 
 Result<Cgroup> Cgroup::open_path(const std::string &path)
 {
-	Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	return of_directory(open_directory(path), path);
+}
+
+Result<Cgroup> Cgroup::of_directory(Fd fd, const std::string &path)
+{
 	struct statfs fs;
 	if (!fd)
 		return failure(KCKPT_E_CGROUP_MISSING, errno, path);
@@ -184,7 +193,10 @@ Result<Cgroup> Cgroup::open_or_create(const std::string &name)
 	Result<std::string> path = locate(name);
 	if (!path)
 		return pass(path);
-	return is_directory(*path) ? open_path(*path) : create(*path);
+	Fd fd = open_directory(*path);
+	if (!fd && errno == ENOENT)
+		return create(*path);
+	return of_directory(std::move(fd), *path);
 }
 
 Result<Cgroup> Cgroup::create_own(const std::string &name)

@@ -50,6 +50,7 @@ public:
 private:
 	Cgroup(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
 	static Result<Cgroup> open_path(const std::string &path);
+	static Result<Cgroup> of_directory(Fd fd, const std::string &path); /* none: errno tells why */
 	static Result<Cgroup> create(const std::string &path);
 
 	Fd fd_;

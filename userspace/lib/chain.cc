@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "lib/chain.hh"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 
 #include <fmt/format.h>
@@ -30,22 +34,34 @@ bool same(std::span<const char, 16> a, std::span<const char, 16> b)
 /* Where a file really is: its name may be a link from elsewhere. */
 std::string real_directory_of(const std::string &path)
 {
-	std::error_code err;
-	const std::filesystem::path real = std::filesystem::canonical(path, err);
-	return directory_of(err ? path : real.string());
+	return directory_of(real_path(path));
+}
+
+/* Or a link to one. To open a FIFO and close it again would be seen by its writer. */
+bool is_file(int directory, const struct dirent &entry)
+{
+	struct stat st;
+	return entry.d_type == DT_REG || ((entry.d_type == DT_LNK || entry.d_type == DT_UNKNOWN) &&
+					  fstatat(directory, entry.d_name, &st, 0) == 0 && S_ISREG(st.st_mode));
+}
+
+bool is_image(int directory, const struct dirent &entry, struct kckpt_header &header)
+{
+	if (is_temporary(entry.d_name) || !is_file(directory, entry))
+		return false;
+	const Fd fd(openat(directory, entry.d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+	return fd && pread(fd.get(), &header, sizeof(header), 0) == sizeof(header) &&
+	       check_header(header);
 }
 
 /* The image files of a directory, with their headers; not those that are just being written under another name. */
 template <class Visit> void for_each_image(const std::string &directory, Visit visit)
 {
-	std::error_code ignored;
-	for (const auto &entry : std::filesystem::directory_iterator(directory, ignored)) {
-		const std::string name = entry.path().filename();
-		if (!entry.is_regular_file(ignored) || is_temporary(name))
-			continue;
-		if (Result<struct kckpt_header> header = read_header(entry.path()); header)
-			visit(entry.path().string(), *header);
-	}
+	const std::unique_ptr<DIR, int (*)(DIR *)> stream(opendir(directory.c_str()), closedir);
+	struct kckpt_header header;
+	while (const struct dirent *entry = stream ? readdir(stream.get()) : nullptr)
+		if (is_image(dirfd(stream.get()), *entry, header))
+			visit((directory == "/" ? "" : directory) + "/" + entry->d_name, header);
 }
 
 /* Where images are, by UUID: those that were named, and whole directories; the header of each is read once. */

@@ -148,7 +148,7 @@ uint64_t trailer_self(const struct kckpt_record &head, const struct kckpt_traile
 	return digest.value();
 }
 
-Result<> check_ends(int fd, uint64_t size)
+Result<struct kckpt_header> check_ends(int fd, uint64_t size)
 {
 	struct kckpt_header header;
 	if (size < sizeof(header) || !pread_exactly(fd, &header, sizeof(header), 0)) {
@@ -158,9 +158,9 @@ Result<> check_ends(int fd, uint64_t size)
 		return failure(ours ? KCKPT_E_IMAGE_TRUNCATED : KCKPT_E_IMAGE_MAGIC, 0, fmt::format("{} bytes", size));
 	}
 	if (Result<> good = check_header(header); !good)
-		return good;
+		return pass(good);
 	if (header.minor > KCKPT_IMAGE_MINOR)
-		return {}; /* its trailer may be a longer one */
+		return header; /* its trailer may be a longer one */
 
 	struct {
 		struct kckpt_record head;
@@ -173,7 +173,7 @@ Result<> check_ends(int fd, uint64_t size)
 	if (trailer.fields.self != trailer_self(trailer.head, trailer.fields) || trailer.fields.bytes != size)
 		return failure(KCKPT_E_IMAGE_DAMAGED, 0,
 			       fmt::format("trailer record, offset {}", size - sizeof(trailer)));
-	return {};
+	return header;
 }
 
 } // namespace kckpt

@@ -20,7 +20,7 @@ Result<> check_parent_runs(const Record &record, std::span<const struct kckpt_pa
 Result<> check_shares(const Record &record, uint64_t nr_objects);
 uint64_t trailer_self(const struct kckpt_record &head, const struct kckpt_trailer_rec &trailer);
 
-/* Looks at the first and last bytes of a regular file only: a quick word before anything is begun. */
-Result<> check_ends(int fd, uint64_t size);
+/* Looks at the first and last bytes of a regular file only: a quick word before anything is begun. Its header. */
+Result<struct kckpt_header> check_ends(int fd, uint64_t size);
 
 } // namespace kckpt

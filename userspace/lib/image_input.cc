@@ -32,11 +32,13 @@ Result<ImageInput> ImageInput::open(const std::string &path, const std::vector<s
 	if (S_ISREG(st.st_mode)) {
 		posix_fadvise(input.fd_.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
 		/* Standard input may be a file that somebody has read the start of. */
-		if (path != "-")
-			input.size_ = static_cast<uint64_t>(st.st_size);
-		if (Result<> good = path == "-" ? Result<>() : check_ends(input.fd_.get(), input.size_); !good)
-			return pass(good);
-		if (Result<> chained = path == "-" ? Result<>() : input.open_chain(path, parents); !chained)
+		if (path == "-")
+			return input;
+		input.size_ = static_cast<uint64_t>(st.st_size);
+		Result<struct kckpt_header> header = check_ends(input.fd_.get(), input.size_);
+		if (!header)
+			return pass(header);
+		if (Result<> chained = input.open_chain(path, *header, parents); !chained)
 			return pass(chained);
 	} else {
 		input.buffer_.emplace();
@@ -44,12 +46,10 @@ Result<ImageInput> ImageInput::open(const std::string &path, const std::vector<s
 	return input;
 }
 
-Result<> ImageInput::open_chain(const std::string &path, const std::vector<std::string> &parents)
+Result<> ImageInput::open_chain(const std::string &path, const struct kckpt_header &header,
+				const std::vector<std::string> &parents)
 {
-	Result<struct kckpt_header> header = read_header(path);
-	if (!header)
-		return pass(header);
-	if (!has_parent(*header))
+	if (!has_parent(header))
 		return {};
 	Result<Chain> chain = Chain::open(path, parents, [](uint64_t) {});
 	if (!chain)

@@ -35,7 +35,8 @@ public:
 
 private:
 	explicit ImageInput(Fd fd) : fd_(std::move(fd)) {}
-	Result<> open_chain(const std::string &path, const std::vector<std::string> &parents);
+	Result<> open_chain(const std::string &path, const struct kckpt_header &header,
+			    const std::vector<std::string> &parents);
 	Result<At> send_to(Device &device);
 	Result<> read();
 	Result<> refill();

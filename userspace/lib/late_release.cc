@@ -34,6 +34,8 @@ bool may_be_held(int fd)
 LateRelease::LateRelease(const std::string &path)
 {
 	struct stat st;
+	if (lstat(path.c_str(), &st) < 0 || st.st_size < worth_a_thread)
+		return;
 	Fd file(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
 	if (file && fstat(file.get(), &st) == 0 && st.st_size >= worth_a_thread && may_be_held(file.get()))
 		file_ = std::move(file);
