@@ -98,16 +98,19 @@ const char *kckpt_stillness_broken(const struct kckpt_object *obj, struct task_s
 	return now.signals != obj->still.signals ? "a signal came" : NULL;
 }
 
+/* For what is pending now, and for every signal without an entry in the queue; mostly there is none at all. */
 static u32 pending_room(struct task_struct *task, struct sigpending *pending)
 {
+	bool none = false;
 	unsigned long flags;
 	u32 nr = 0;
 
 	if (kckpt_lock_task_sighand(task, &flags)) {
 		nr = pending_count(pending);
+		none = !nr && sigisemptyset(&pending->signal);
 		unlock_task_sighand(task, &flags);
 	}
-	return min_t(u32, nr + _NSIG, PENDING_MAX);
+	return none ? 0 : min_t(u32, nr + _NSIG, PENDING_MAX);
 }
 
 /* Fills @recs with room for @room; returns how many there are, or -EAGAIN if they are too many. */
@@ -154,11 +157,13 @@ static int pending_snapshot(struct task_struct *task, struct sigpending *pending
 int kckpt_put_pending(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind, struct task_struct *task,
 		      struct sigpending *pending)
 {
-	/* Room for what is there now, and for every signal without a queue entry. */
 	u32 i, room = pending_room(task, pending);
-	pending_rec *recs = kckpt_alloc(room * sizeof(*recs));
+	pending_rec *recs;
 	int nr, err = 0;
 
+	if (!room)
+		return 0;
+	recs = kckpt_alloc(room * sizeof(*recs));
 	if (!recs)
 		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "pending signals");
 	nr = pending_snapshot(task, pending, recs, room);

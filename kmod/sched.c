@@ -122,11 +122,25 @@ static int put_cpu_list(struct kckpt_ctx *ctx, struct kckpt_object *obj, const s
 	return err;
 }
 
+static int is_free_locked(struct task_struct *task, void *unused)
+{
+	return cpumask_subset(cpu_online_mask, &task->cpus_mask);
+}
+
+/* On all CPUs there are, whatever its cpuset has: the usual case, which needs no memory. */
+static bool is_free(struct task_struct *task)
+{
+	return kcall(task_call_func)(task, is_free_locked, NULL);
+}
+
 int kckpt_sched_put(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *task)
 {
-	struct cpumask *cpus = kckpt_alloc(2 * cpumask_size()), *scratch;
+	struct cpumask *cpus, *scratch;
 	int err = 0;
 
+	if (is_free(task))
+		return 0;
+	cpus = kckpt_alloc(2 * cpumask_size());
 	if (!cpus)
 		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "CPU mask");
 	scratch = (void *)cpus + cpumask_size();
@@ -249,14 +263,28 @@ static int bind_to_cpus(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct 
 
 static int set_affinity(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	struct cpumask *cpus = kckpt_alloc(2 * cpumask_size());
+	struct cpumask *cpus;
 	int err;
 
+	if (!kckpt_rec_next(obj, KCKPT_K_task_cpus, NULL) && is_free(current))
+		return 0;
+	cpus = kckpt_alloc(2 * cpumask_size());
 	if (!cpus)
 		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "CPU mask");
 	err = bind_to_cpus(ctx, obj, cpus, (void *)cpus + cpumask_size());
 	kvfree(cpus);
 	return err;
+}
+
+/* As who made it. */
+static bool has_policy(const struct kckpt_task_rec *rec)
+{
+	struct kckpt_task_rec now = {};
+
+	kcall(task_call_func)(current, describe_locked, &now);
+	return now.policy == rec->policy && now.nice == rec->nice && now.sched_flags == rec->sched_flags &&
+	       now.priority == rec->priority && now.sched_runtime == rec->sched_runtime &&
+	       now.sched_deadline == rec->sched_deadline && now.sched_period == rec->sched_period;
 }
 
 static int set_policy(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_task_rec *rec)
@@ -273,6 +301,8 @@ static int set_policy(struct kckpt_ctx *ctx, struct kckpt_object *obj, const str
 	};
 	int err;
 
+	if (has_policy(rec))
+		return 0;
 	/* Policies that do not look at the nice value keep it for those that do. */
 	set_user_nice(current, rec->nice);
 	err = kckpt_should_fail() ? -EBUSY : sched_setattr_nocheck(current, &attr);

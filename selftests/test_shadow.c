@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 /* ---- jobs ---- */
 
 static size_t memory_len;
+static bool stop_thawing;
 
 static int has_memory_of(int kind)
 {
@@ -145,6 +147,70 @@ TEST_LIMIT(shadow_of_a_large_area, 300)
 {
 	memory_len = 40 << 20;
 	expect_the_time_of_the_capture(numbers_its_pages);
+}
+
+/* Frozen for @wait_us before its memory is kept: is it let go before that is all there? */
+static bool is_let_go_too_early(const struct job *job, uint32_t max_pause_ms, uint32_t wait_us)
+{
+	struct kckpt_capture captured = { .flags = KCKPT_CAPTURE_KEEP };
+	struct kckpt_freeze request = { .max_pause_ms = max_pause_ms };
+	struct image image = {};
+	int dev = device_open(), err;
+	uint32_t code;
+
+	err = device_freeze_with(dev, &request, job->cgroup) ?: usleep(wait_us) ?: device_capture_with(dev, &captured);
+	if (!err)
+		err = device_do(dev, KCKPT_IOC_THAW) ?: device_read(dev, &image);
+	code = err ? device_first_code(dev) : 0;
+	EXPECT_TRUE(!err || code == KCKPT_E_PAUSE_BOUND || code == KCKPT_E_JOB_MOVED);
+	close(dev);
+	return err;
+}
+
+/* It looks 20 to 30 ms after the freeze. */
+TEST_LIMIT(shadow_of_a_job_that_the_watchdog_lets_go, 300)
+{
+	uint32_t wait_us, nr_early = 0;
+	struct job job;
+
+	memory_len = 40 << 20;
+	start_running(&job, numbers_its_pages);
+	for (wait_us = 15000; wait_us < 21000; wait_us += 150)
+		nr_early += is_let_go_too_early(&job, 1, wait_us);
+	EXPECT_TRUE(nr_early > 0);
+	EXPECT_TRUE(runner_runs(&job) && runner_runs(&job));
+}
+
+/* At any moment, again. */
+static void *thaws_all_the_time(void *path)
+{
+	unsigned int seed = 1;
+
+	while (!__atomic_load_n(&stop_thawing, __ATOMIC_SEQ_CST)) {
+		usleep(rand_r(&seed) % 4000);
+		write_file(path, "0");
+	}
+	return NULL;
+}
+
+TEST_LIMIT(shadow_of_a_job_that_is_thawed_from_outside, 300)
+{
+	uint32_t i, nr_early = 0;
+	pthread_t thread;
+	struct job job;
+	char *path;
+
+	memory_len = 40 << 20;
+	start_running(&job, numbers_its_pages);
+	path = strdup(format("%s/cgroup.freeze", job.cgroup));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, thaws_all_the_time, path));
+	for (i = 0; i < 20; i++)
+		nr_early += is_let_go_too_early(&job, 0, 0);
+	__atomic_store_n(&stop_thawing, true, __ATOMIC_SEQ_CST);
+	pthread_join(thread, NULL);
+	free(path);
+	EXPECT_TRUE(nr_early > 0);
+	EXPECT_TRUE(runner_runs(&job) && runner_runs(&job));
 }
 
 static uint64_t pages_of(int dev)

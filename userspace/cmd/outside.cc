@@ -50,9 +50,7 @@ void add(CLI::App &app, const Written &written, const char *name, std::vector<st
 {
 	/* One text for each, so that a FILE may follow. */
 	if (auto *option = written.option(app, name, texts, help))
-		option->allow_extra_args(false)
-		->check(CLI::Validator(wrong, "", ""))
-		->type_name(form);
+		option->allow_extra_args(false)->check(CLI::Validator(wrong, "", ""))->type_name(form);
 }
 
 Error missing(int err, const std::string &text)

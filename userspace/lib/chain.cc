@@ -50,8 +50,7 @@ bool is_image(int directory, const struct dirent &entry, struct kckpt_header &he
 	if (is_temporary(entry.d_name) || !is_file(directory, entry))
 		return false;
 	const Fd fd(openat(directory, entry.d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-	return fd && pread(fd.get(), &header, sizeof(header), 0) == sizeof(header) &&
-	       check_header(header);
+	return fd && pread(fd.get(), &header, sizeof(header), 0) == sizeof(header) && check_header(header);
 }
 
 /* The image files of a directory, with their headers; not those that are just being written under another name. */

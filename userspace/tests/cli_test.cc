@@ -101,6 +101,28 @@ TEST(Cli, CompletionsKnowAllOptions)
 	}
 }
 
+/* Each is made when it is written, in any form, though most are not when they are not. */
+TEST(Cli, OptionsOfTheHelpAreUnderstood)
+{
+	for (const char *command : {"dump", "restore", "auto"}) {
+		std::istringstream help(kckpt(std::string(command) + " --help").out);
+		size_t options = 0;
+		for (std::string word; help >> word;) {
+			const size_t at = word.find("--");
+			if (at == std::string::npos || word.ends_with(','))
+				continue;
+			for (const char *value : {"", "=x"})
+				EXPECT_FALSE(has(kckpt(command + (" " + word.substr(at)) + value), "not expected"))
+					<< command << " " << word << value;
+			options++;
+		}
+		EXPECT_GT(options, 10u) << command;
+	}
+	EXPECT_TRUE(has(kckpt("dump /a -o x --leave-runing"), "not expected: --leave-runing"));
+	EXPECT_TRUE(has(kckpt("dump /no/such -ox"), "code:  "));
+	EXPECT_TRUE(has(kckpt("dump /no/such --output=x --direct"), "code:  "));
+}
+
 TEST(Cli, UsageErrorsAreTwo)
 {
 	for (const char *arguments : {"",
