@@ -246,8 +246,15 @@ static bool waits_for_vfork(struct task_struct *task)
 	return task->frozen && READ_ONCE(task->__state) & TASK_UNINTERRUPTIBLE;
 }
 
+/* Let go meanwhile, or not wanted any more: its tasks may run on, and who looks next says why. */
+static bool freezer_is_over(const struct kckpt_freezer *freezer, unsigned long end)
+{
+	return READ_ONCE(freezer->expired) || !READ_ONCE(freezer->cgrp->freezer.e_freeze) || signal_pending(current) ||
+	       time_after(jiffies, end);
+}
+
 /* It says that it is frozen before it sleeps; its FPU state is in memory only after that. */
-static bool freezer_settle(struct kckpt_ctx *ctx, unsigned long end)
+static bool freezer_settle(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, unsigned long end)
 {
 	struct css_task_iter it;
 	struct task_struct *task;
@@ -257,7 +264,7 @@ static bool freezer_settle(struct kckpt_ctx *ctx, unsigned long end)
 
 	for (c = 0; c < ctx->nr_cgroups; c++) {
 		kckpt_for_each_cgroup_task(&it, task, ctx->cgroups[c]) {
-			for (i = 0; !kckpt_is_off_cpu(task) && !time_after(jiffies, end); i++)
+			for (i = 0; !kckpt_is_off_cpu(task) && !freezer_is_over(freezer, end); i++)
 				kckpt_nap(i);
 			kckpt_hide_eintr(task);
 			vfork |= waits_for_vfork(task);
@@ -287,7 +294,7 @@ int kckpt_freezer_freeze(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u
 
 	err = freezer_start(ctx, freezer) ?: freezer_wait(ctx, freezer, end) ?: freezer_list(ctx, freezer);
 	/* Not to the very end: what is frozen then must stay so. */
-	for (round = 0; !err && !freezer_settle(ctx, end) && freezer->ours; round++) {
+	for (round = 0; !err && !freezer_settle(ctx, freezer, end) && freezer->ours; round++) {
 		if (time_after(jiffies + HZ / 4, end))
 			break;
 		err = freezer_retry(ctx, freezer, round, end);

@@ -59,10 +59,10 @@ static bool task_check_parked(struct kckpt_ctx *ctx, struct kckpt_object *obj, s
 		return refuse(ctx, obj, TASK_TRACED, "");
 	if (task->jobctl & JOBCTL_STOP_PENDING)
 		return refuse(ctx, obj, TASK_STOPPED, "");
-	if (READ_ONCE(task->__state) & TASK_UNINTERRUPTIBLE)
-		return refuse(ctx, obj, TASK_VFORK, "");
 	if (!task->frozen)
 		return refuse(ctx, obj, JOB_MOVED, "it is not frozen");
+	if (READ_ONCE(task->__state) & TASK_UNINTERRUPTIBLE)	/* who waits for its child there is taken for frozen */
+		return refuse(ctx, obj, TASK_VFORK, "");
 	return true;
 }
 

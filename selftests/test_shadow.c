@@ -25,7 +25,7 @@
 /* ---- jobs ---- */
 
 static size_t memory_len;
-static bool stop_thawing;
+static bool thaw_now, stop_thawing;
 
 static int has_memory_of(int kind)
 {
@@ -149,45 +149,103 @@ TEST_LIMIT(shadow_of_a_large_area, 300)
 	expect_the_time_of_the_capture(numbers_its_pages);
 }
 
-/* Frozen for @wait_us before its memory is kept: is it let go before that is all there? */
-static bool is_let_go_too_early(const struct job *job, uint32_t max_pause_ms, uint32_t wait_us)
+/* Of that job: the pages that it has come to in this turn, and behind them those that it has not. */
+static bool is_of_one_moment(const struct image *image)
 {
+	const size_t nr = memory_len / PAGE;
+	uint32_t *turns = calloc(nr, sizeof(*turns)), last = UINT32_MAX, first = 0;
+	struct image_walk walk;
+	uint64_t word;
+	bool good = true;
+	size_t i, at;
+
+	image_walk_begin(&walk, image);
+	while (image_walk_next(&walk)) {
+		for (at = 0; at < walk.data_len; at += PAGE) {
+			memcpy(&word, image->data + walk.data + at, sizeof(word));
+			if (word >> 32 < nr)	/* pages of others begin with a pointer, or zero */
+				turns[word >> 32] = word;
+		}
+	}
+	for (i = 1; i < nr; i++) {
+		if (i % 5 == 0)
+			continue;
+		first = first ?: turns[i];
+		good &= turns[i] && turns[i] <= last && turns[i] + 1 >= first;
+		last = turns[i];
+	}
+	free(turns);
+	return good;
+}
+
+enum moment { BEFORE, MEANWHILE, NEVER };
+
+/*
+ * When a job is let go that stands still for @wait_us before its memory is kept. In between, @go is set. What it takes if
+ * it is not let go: *@whole_s, 0: not known yet.
+ */
+static enum moment let_go(const struct job *job, uint32_t max_pause_ms, uint32_t wait_us, bool *go, double *whole_s)
+{
+	static struct image image;
 	struct kckpt_capture captured = { .flags = KCKPT_CAPTURE_KEEP };
 	struct kckpt_freeze request = { .max_pause_ms = max_pause_ms };
-	struct image image = {};
+	enum moment moment = BEFORE;
 	int dev = device_open(), err;
+	double from, took;
 	uint32_t code;
 
-	err = device_freeze_with(dev, &request, job->cgroup) ?: usleep(wait_us) ?: device_capture_with(dev, &captured);
-	if (!err)
-		err = device_do(dev, KCKPT_IOC_THAW) ?: device_read(dev, &image);
+	err = device_freeze_with(dev, &request, job->cgroup);
+	usleep(wait_us);
+	__atomic_store_n(go, true, __ATOMIC_SEQ_CST);
+	from = now();
+	err = err ?: device_capture_with(dev, &captured);
+	took = now() - from;
+	if (err) {
+		moment = took > *whole_s / 4 ? MEANWHILE : BEFORE;
+	} else {
+		err = device_read_and_thaw(dev, &captured, &image);	/* may come too late, too, if nothing is kept */
+		EXPECT_TRUE(err || is_of_one_moment(&image));
+		moment = NEVER;
+		*whole_s = *whole_s ?: took;
+	}
 	code = err ? device_first_code(dev) : 0;
 	EXPECT_TRUE(!err || code == KCKPT_E_PAUSE_BOUND || code == KCKPT_E_JOB_MOVED);
 	close(dev);
-	return err;
+	return moment;
 }
 
-/* It looks 20 to 30 ms after the freeze. */
+/* It looks at the job some 20 ms after the freeze: as near to the middle of the copy as can be had. */
 TEST_LIMIT(shadow_of_a_job_that_the_watchdog_lets_go, 300)
 {
-	uint32_t wait_us, nr_early = 0;
+	uint32_t wait_us = 0, nr = 0, tries;
+	enum moment moment;
+	double whole_s = 0;
 	struct job job;
+	bool go;
 
 	memory_len = 40 << 20;
 	start_running(&job, numbers_its_pages);
-	for (wait_us = 15000; wait_us < 21000; wait_us += 150)
-		nr_early += is_let_go_too_early(&job, 1, wait_us);
-	EXPECT_TRUE(nr_early > 0);
+	ASSERT_EQ(NEVER, let_go(&job, 0, 0, &go, &whole_s));
+	for (tries = 0; tries < 80 && nr < 8; tries++) {
+		moment = let_go(&job, 1, wait_us, &go, &whole_s);
+		nr += moment == MEANWHILE;
+		if (moment == NEVER)
+			wait_us += tries < 20 ? 2000 : 300;
+		else
+			wait_us -= wait_us < 500 ? wait_us : 500;
+	}
 	EXPECT_TRUE(runner_runs(&job) && runner_runs(&job));
+	test_say("%u times of %u while it was being kept", nr, tries);
 }
 
-/* At any moment, again. */
-static void *thaws_all_the_time(void *path)
-{
-	unsigned int seed = 1;
+static uint32_t thaw_us;
 
-	while (!__atomic_load_n(&stop_thawing, __ATOMIC_SEQ_CST)) {
-		usleep(rand_r(&seed) % 4000);
+static void *thaws_when_told(void *path)
+{
+	while (!stop_thawing) {
+		while (!__atomic_exchange_n(&thaw_now, false, __ATOMIC_SEQ_CST) && !stop_thawing)
+			usleep(50);
+		usleep(thaw_us);
 		write_file(path, "0");
 	}
 	return NULL;
@@ -195,22 +253,26 @@ static void *thaws_all_the_time(void *path)
 
 TEST_LIMIT(shadow_of_a_job_that_is_thawed_from_outside, 300)
 {
-	uint32_t i, nr_early = 0;
+	double whole_s = 0;
+	uint32_t i, nr = 0;
 	pthread_t thread;
 	struct job job;
 	char *path;
 
 	memory_len = 40 << 20;
 	start_running(&job, numbers_its_pages);
+	ASSERT_EQ(NEVER, let_go(&job, 0, 0, &thaw_now, &whole_s));
 	path = strdup(format("%s/cgroup.freeze", job.cgroup));
-	ASSERT_EQ(0, pthread_create(&thread, NULL, thaws_all_the_time, path));
-	for (i = 0; i < 20; i++)
-		nr_early += is_let_go_too_early(&job, 0, 0);
-	__atomic_store_n(&stop_thawing, true, __ATOMIC_SEQ_CST);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, thaws_when_told, path));
+	for (i = 0; i < 20; i++) {
+		__atomic_store_n(&thaw_us, (uint32_t)(whole_s * 1e6) * i / 20, __ATOMIC_SEQ_CST);
+		nr += let_go(&job, 0, 0, &thaw_now, &whole_s) == MEANWHILE;
+	}
+	stop_thawing = true;
 	pthread_join(thread, NULL);
 	free(path);
-	EXPECT_TRUE(nr_early > 0);
 	EXPECT_TRUE(runner_runs(&job) && runner_runs(&job));
+	test_say("%u times of %u while it was being kept", nr, i);
 }
 
 static uint64_t pages_of(int dev)

@@ -106,10 +106,13 @@ class Kckpt(Tool):
     def image(self, job):
         return job.folder + '/job.kimg'
 
-    def dump(self, job, leave_running):
-        """Returns the seconds for which the program stood still."""
-        options = RUNNING if leave_running else []
-        stats = json.loads(self.run(self.tool, 'dump', job.cgroup, '-o', self.image(job), '--json', *options))['stats']
+    def dump(self, job, leave_running, tells=True):
+        """Returns the seconds for which the program stood still, if it @tells, which costs some of them."""
+        options = [*(RUNNING if leave_running else []), *(['--json'] if tells else [])]
+        told = self.run(self.tool, 'dump', job.cgroup, '-o', self.image(job), *options)
+        if not tells:
+            return None
+        stats = json.loads(told)['stats']
         self.saved = stats['transfer_ns'] / 1e9
         return stats['pause_ns'] / 1e9
 
@@ -148,10 +151,10 @@ class Kckpt(Tool):
         return subprocess.Popen([self.tool, 'auto', job.cgroup, '-d', job.folder + '/auto', '--every', '%ds' % every,
                                  '--max-pause', '30000', '--quiet'], stdin=subprocess.DEVNULL)
 
-    def restore(self, job):
+    def restore(self, job, tells=True):
         told = self.run(self.tool, 'restore', self.image(job), '--detach', '--cgroup', job.cgroup,
-                        '--pidfile', job.folder + '/pid', '--json')
-        self.loaded = json.loads(told)['stats']['transfer_ns'] / 1e9
+                        *(['--json'] if tells else []))
+        self.loaded = json.loads(told)['stats']['transfer_ns'] / 1e9 if tells else None
 
 
 class Criu(Tool):
@@ -171,7 +174,8 @@ class Criu(Tool):
         os.makedirs(folder, exist_ok=True)
         self.run(self.tool, verb, '--no-default-config', '-v0', '-D', folder, *options, **more)
 
-    def dump(self, job, leave_running):
+    def dump(self, job, leave_running, tells=True):
+        """It leaves what it tells in a file, always."""
         self.call('dump', job, '-t', str(job.process.pid), *(['--leave-running'] if leave_running else []))
         return self.frozen_time(job.folder + '/images/stats-dump')
 
@@ -201,7 +205,7 @@ class Criu(Tool):
     def show(self, job):
         return []
 
-    def restore(self, job):
+    def restore(self, job, tells=True):
         # what CRIU restores is in the cgroup that CRIU is in
         self.call('restore', job, '--restore-detached', preexec_fn=job.join)
 

@@ -17,7 +17,6 @@ namespace
 {
 
 constexpr const char *standard_output = "standard output";
-constexpr mode_t made_with = 0600; /* by mkostemp() */
 
 Error create_error(int err, const std::string &path)
 {
@@ -62,7 +61,7 @@ Result<AtomicFile> AtomicFile::create(const std::string &path, mode_t mode)
 	AtomicFile file(std::move(fd), target);
 	file.cleanup_ = Cleanup::unlink(temporary);
 	file.temporary_ = std::move(temporary);
-	if (mode != made_with && fchmod(file.fd(), mode) < 0)
+	if (fchmod(file.fd(), mode) < 0)
 		return failure(create_error(errno, path));
 	return file;
 }

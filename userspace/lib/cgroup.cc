@@ -194,8 +194,8 @@ Result<Cgroup> Cgroup::open_or_create(const std::string &name)
 	if (!path)
 		return pass(path);
 	Fd fd = open_directory(*path);
-	if (!fd && errno == ENOENT)
-		return create(*path);
+	if (!fd && !is_directory(*path))
+		return create(*path); /* or tells why not */
 	return of_directory(std::move(fd), *path);
 }
 
