@@ -219,18 +219,29 @@ static void report_stuck(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer)
 	kckpt_freezer_unlist(ctx);
 }
 
+/* Why nobody is to wait any longer, though there is time; 0: nothing is wrong. */
+static int freezer_check(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer)
+{
+	if (signal_pending(current))
+		return kckpt_fail(ctx, NULL, KCKPT_E_INTERRUPTED, 0, "freeze");
+	if (READ_ONCE(freezer->expired))
+		return -ETIMEDOUT;
+	if (!READ_ONCE(freezer->cgrp->freezer.e_freeze))
+		return kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, 0, "it was thawed from outside");
+	return 0;
+}
+
 /* Until the last task has stopped. */
 static int freezer_wait(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, unsigned long end)
 {
 	unsigned int i;
+	int err;
 
 	for (i = 0; !kckpt_freezer_is_frozen(freezer); i++) {
-		if (kckpt_should_fail() || signal_pending(current))
-			return kckpt_fail(ctx, NULL, KCKPT_E_INTERRUPTED, 0, "freeze");
-		if (READ_ONCE(freezer->expired))
-			return -ETIMEDOUT;
-		if (!READ_ONCE(freezer->cgrp->freezer.e_freeze))
-			return kckpt_fail(ctx, NULL, KCKPT_E_JOB_MOVED, 0, "it was thawed from outside");
+		err = kckpt_should_fail() ? kckpt_fail(ctx, NULL, KCKPT_E_INTERRUPTED, 0, "freeze") :
+					    freezer_check(ctx, freezer);
+		if (err)
+			return err;
 		if (time_after(jiffies, end)) {
 			report_stuck(ctx, freezer);
 			return kckpt_error_errno(KCKPT_E_FREEZE_TIMEOUT);
@@ -246,31 +257,30 @@ static bool waits_for_vfork(struct task_struct *task)
 	return task->frozen && READ_ONCE(task->__state) & TASK_UNINTERRUPTIBLE;
 }
 
-/* Let go meanwhile, or not wanted any more: its tasks may run on, and who looks next says why. */
-static bool freezer_is_over(const struct kckpt_freezer *freezer, unsigned long end)
-{
-	return READ_ONCE(freezer->expired) || !READ_ONCE(freezer->cgrp->freezer.e_freeze) || signal_pending(current) ||
-	       time_after(jiffies, end);
-}
-
-/* It says that it is frozen before it sleeps; its FPU state is in memory only after that. */
-static bool freezer_settle(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, unsigned long end)
+/*
+ * It says that it is frozen before it sleeps; its FPU state is in memory only after that. A job that was let go
+ * meanwhile need not sleep any more. *@vfork: somebody waits for a child.
+ */
+static int freezer_settle(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, unsigned long end, bool *vfork)
 {
 	struct css_task_iter it;
 	struct task_struct *task;
-	bool vfork = false;
 	unsigned int i;
+	int err = 0;
 	u32 c;
 
+	*vfork = false;
 	for (c = 0; c < ctx->nr_cgroups; c++) {
 		kckpt_for_each_cgroup_task(&it, task, ctx->cgroups[c]) {
-			for (i = 0; !kckpt_is_off_cpu(task) && !freezer_is_over(freezer, end); i++)
+			for (i = 0; !err && !kckpt_is_off_cpu(task) && !time_after(jiffies, end); i++) {
 				kckpt_nap(i);
+				err = freezer_check(ctx, freezer);
+			}
 			kckpt_hide_eintr(task);
-			vfork |= waits_for_vfork(task);
+			*vfork |= waits_for_vfork(task);
 		}
 	}
-	return !vfork;
+	return err;
 }
 
 /*
@@ -290,12 +300,14 @@ int kckpt_freezer_freeze(struct kckpt_ctx *ctx, struct kckpt_freezer *freezer, u
 {
 	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
 	unsigned int round;
+	bool vfork;
 	int err;
 
 	err = freezer_start(ctx, freezer) ?: freezer_wait(ctx, freezer, end) ?: freezer_list(ctx, freezer);
-	/* Not to the very end: what is frozen then must stay so. */
-	for (round = 0; !err && !freezer_settle(ctx, freezer, end) && freezer->ours; round++) {
-		if (time_after(jiffies + HZ / 4, end))
+	for (round = 0; !err; round++) {
+		err = freezer_settle(ctx, freezer, end, &vfork);
+		/* Not to the very end: what is frozen then must stay so. */
+		if (err || !vfork || !freezer->ours || time_after(jiffies + HZ / 4, end))
 			break;
 		err = freezer_retry(ctx, freezer, round, end);
 	}

@@ -242,10 +242,12 @@ static uint32_t thaw_us;
 
 static void *thaws_when_told(void *path)
 {
-	while (!stop_thawing) {
-		while (!__atomic_exchange_n(&thaw_now, false, __ATOMIC_SEQ_CST) && !stop_thawing)
+	while (!__atomic_load_n(&stop_thawing, __ATOMIC_SEQ_CST)) {
+		if (!__atomic_exchange_n(&thaw_now, false, __ATOMIC_SEQ_CST)) {
 			usleep(50);
-		usleep(thaw_us);
+			continue;
+		}
+		usleep(__atomic_load_n(&thaw_us, __ATOMIC_SEQ_CST));
 		write_file(path, "0");
 	}
 	return NULL;
@@ -268,7 +270,7 @@ TEST_LIMIT(shadow_of_a_job_that_is_thawed_from_outside, 300)
 		__atomic_store_n(&thaw_us, (uint32_t)(whole_s * 1e6) * i / 20, __ATOMIC_SEQ_CST);
 		nr += let_go(&job, 0, 0, &thaw_now, &whole_s) == MEANWHILE;
 	}
-	stop_thawing = true;
+	__atomic_store_n(&stop_thawing, true, __ATOMIC_SEQ_CST);
 	pthread_join(thread, NULL);
 	free(path);
 	EXPECT_TRUE(runner_runs(&job) && runner_runs(&job));

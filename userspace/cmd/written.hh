@@ -12,9 +12,9 @@ namespace kckpt
 {
 
 /*
- * CLI11 takes longer to make an option, as code that runs for the first time, than a small job to be frozen. Most of
- * them nobody has written: those need not exist to understand the others. For help, and to say what is wrong, they are
- * all made.
+ * To make all its options, with code that runs for the first time, takes a command longer than to freeze a small job.
+ * Most of them nobody has written: those need not exist to understand the others. For help, and to say what is wrong,
+ * they are all made.
  */
 class Written
 {

@@ -37,7 +37,7 @@ LateRelease::LateRelease(const std::string &path)
 	if (lstat(path.c_str(), &st) < 0 || st.st_size < worth_a_thread)
 		return;
 	Fd file(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-	if (file && fstat(file.get(), &st) == 0 && st.st_size >= worth_a_thread && may_be_held(file.get()))
+	if (file && may_be_held(file.get()))
 		file_ = std::move(file);
 }
 
