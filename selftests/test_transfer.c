@@ -919,10 +919,14 @@ TEST(transfer_splices_what_somebody_else_kills)
 	close(dev);
 }
 
-/* Is it the job's own page that is in the pipe? Then what somebody writes there meanwhile is, too. */
+/*
+ * Is it the job's own page that is in the pipe? Then what somebody writes there meanwhile is, too. Another mark each
+ * time: the next job is born with our stack, where this one may begin a page.
+ */
 static bool pipe_has_pages_of(struct job *job, uint32_t flags)
 {
-	uint64_t mark = 0x6b6d61726b6d6172, page[PAGE / 8];
+	static uint64_t nr;
+	uint64_t mark = 0x6b6d61726b6d6172 + nr++, page[PAGE / 8];
 	struct iovec from = { &mark, sizeof(mark) }, to = { (void *)job_notes()[AT_PAGE], sizeof(mark) };
 	int dev, ends[2];
 	bool found = false;
@@ -934,7 +938,6 @@ static bool pipe_has_pages_of(struct job *job, uint32_t flags)
 	ASSERT_EQ(sizeof(mark), process_vm_writev(job->pid, &from, 1, &to, 1, 0));
 	while (read(ends[0], page, sizeof(page)) > 0)
 		found |= page[0] == mark;
-	explicit_bzero(page, sizeof(page));	/* the next job is born with our stack, where this may begin a page */
 	close(ends[0]);
 	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_KILL));
 	close(dev);
