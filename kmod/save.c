@@ -3,7 +3,9 @@
  * Makes the stream of image.h. Records were prepared while capturing; pages are looked up batch by batch when somebody
  * wants them; digests and index come at the end, since they are known only then.
  */
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/timekeeping.h>
 #include <linux/utsname.h>
@@ -16,12 +18,15 @@
 #include "share.h"
 #include "snapshot.h"
 
+static void save_work(struct work_struct *work);
+
 struct kckpt_save *kckpt_save_alloc(void)
 {
 	struct kckpt_save *save = kckpt_alloc(sizeof(*save));
 
 	if (!save)
 		return NULL;
+	INIT_WORK(&save->ahead, save_work);
 	kckpt_stream_init(&save->stream, true);
 	kckpt_recbuf_init(&save->index);
 	kckpt_recbuf_init(&save->tail);
@@ -348,13 +353,15 @@ static int save_next_phase(struct kckpt_save *save)
 	return save->phase == KCKPT_SAVE_TAIL ? save_build_tail(save) : 0;
 }
 
-int kckpt_save_fill(struct kckpt_ctx *ctx, struct kckpt_save *save, bool *at_tail)
+/* Until so much of it is @left, or it ends. */
+static int save_fill(struct kckpt_ctx *ctx, struct kckpt_save *save, u64 left, bool *at_tail)
 {
 	int ret;
 
-	while (!save->err && save->phase != KCKPT_SAVE_DONE && kckpt_stream_left(&save->stream) < KCKPT_CHUNK_SIZE) {
+	while (!save->err && save->phase != KCKPT_SAVE_DONE && kckpt_stream_left(&save->stream) < left) {
 		ret = fatal_signal_pending(current) ? -EINTR : save_step(ctx, save);
 		if (!ret && save->phase == KCKPT_SAVE_PAGES && !*at_tail) {
+			save->has_pages = true;
 			*at_tail = !kckpt_stream_left(&save->stream);
 			break;
 		}
@@ -363,4 +370,43 @@ int kckpt_save_fill(struct kckpt_ctx *ctx, struct kckpt_save *save, bool *at_tai
 		cond_resched();
 	}
 	return save->err;
+}
+
+int kckpt_save_fill(struct kckpt_ctx *ctx, struct kckpt_save *save, bool *at_tail)
+{
+	return save_fill(ctx, save, KCKPT_CHUNK_SIZE, at_tail);
+}
+
+/* ---- ahead ---- */
+
+/* What is being taken counts as left all the time, so it never gets to the tail. */
+static void save_work(struct work_struct *work)
+{
+	struct kckpt_save *save = container_of(work, struct kckpt_save, ahead);
+	struct mem_cgroup *others = set_active_memcg(save->memcg);
+	bool at_tail = false;
+
+	save_fill(save->ctx, save, kckpt_stream_left(&save->stream) + KCKPT_CHUNK_SIZE, &at_tail);
+	set_active_memcg(others);
+}
+
+void kckpt_save_ahead(struct kckpt_ctx *ctx, struct kckpt_save *save)
+{
+	if (save->err || save->has_pages || kckpt_stream_left(&save->stream) >= 2 * KCKPT_CHUNK_SIZE ||
+	    kckpt_stream_make_room(&save->stream))
+		return;
+	save->ctx = ctx;
+	save->memcg = get_mem_cgroup_from_mm(current->mm);
+	queue_work(kckpt_workers, &save->ahead);
+}
+
+/* If nobody has begun it meanwhile, it is not begun any more: who takes can do it as well. */
+void kckpt_save_join(struct kckpt_save *save)
+{
+	if (!save->ctx)
+		return;
+	if (!cancel_work(&save->ahead))
+		flush_work(&save->ahead);
+	mem_cgroup_put(save->memcg);
+	save->ctx = NULL;
 }

@@ -8,6 +8,7 @@
 #include "stream.h"
 
 struct kckpt_ctx;
+struct mem_cgroup;
 
 enum kckpt_save_phase { KCKPT_SAVE_RECORDS, KCKPT_SAVE_PAGES, KCKPT_SAVE_TAIL, KCKPT_SAVE_DONE };
 
@@ -26,7 +27,12 @@ struct kckpt_save {
 	unsigned long addr;		/* next address of it */
 	struct kckpt_batch batch;
 	u32 page_at;			/* page of the batch that comes next */
+	bool has_pages;			/* they are all in the stream */
 	struct kckpt_sink sink;		/* of the request that is under way */
+
+	struct work_struct ahead;	/* fills while the sink takes; only within a request */
+	struct kckpt_ctx *ctx;		/* of that; NULL: nothing was given to a worker */
+	struct mem_cgroup *memcg;	/* of who makes the request, which pays; NULL: there are none */
 };
 
 struct kckpt_save *kckpt_save_alloc(void);
@@ -44,5 +50,12 @@ int kckpt_save_records_end(struct kckpt_ctx *ctx, struct kckpt_save *save);
  * again, it goes on. 0 or a negative errno, which stays.
  */
 int kckpt_save_fill(struct kckpt_ctx *ctx, struct kckpt_save *save, bool *at_tail);
+
+/*
+ * kckpt_save_ahead() - have a worker make the chunk of the stream after those that are there. Until kckpt_save_join()
+ * nothing of the save or of the context may be touched but what is in these. An error shows in the next fill.
+ */
+void kckpt_save_ahead(struct kckpt_ctx *ctx, struct kckpt_save *save);
+void kckpt_save_join(struct kckpt_save *save);
 
 #endif

@@ -461,6 +461,21 @@ static int session_fill(struct kckpt_session *session)
 	return err ?: kckpt_save_fill(ctx, session->save, &at_tail);
 }
 
+/* While a file is written to, the next chunk is made. */
+static ssize_t session_take(struct kckpt_session *session, struct kckpt_chunk *chunk, u32 from, u32 len)
+{
+	struct kckpt_sink *sink = &session->save->sink;
+	ssize_t n;
+
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	if (sink->apart)
+		kckpt_save_ahead(&session->ctx, session->save);
+	n = sink->take(sink, chunk, from, len);
+	kckpt_save_join(session->save);
+	return n;
+}
+
 /* What the sink has room for. Bytes; 0: the image is complete; or a negative errno, the sink's own or @failed. */
 static ssize_t session_fill_sink(struct kckpt_session *session, bool *failed)
 {
@@ -482,7 +497,7 @@ static ssize_t session_fill_sink(struct kckpt_session *session, bool *failed)
 			*failed = n < 0 && !done;
 			continue;
 		}
-		n = sink->take(sink, chunk, from, min_t(u64, len, sink->room - done));
+		n = session_take(session, chunk, from, min_t(u64, len, sink->room - done));
 		if (n < 0)
 			break;
 		stream->taken += n;

@@ -31,6 +31,7 @@ static ssize_t iter_take(struct kckpt_sink *sink, struct kckpt_chunk *chunk, u32
 void kckpt_sink_iter(struct kckpt_sink *sink, struct iov_iter *iter)
 {
 	sink->take = iter_take;
+	sink->apart = false;
 	sink->iter = iter;
 	sink->room = iov_iter_count(iter);
 }
@@ -78,6 +79,7 @@ static ssize_t pipe_take(struct kckpt_sink *sink, struct kckpt_chunk *chunk, u32
 void kckpt_sink_pipe(struct kckpt_sink *sink, struct kckpt_stream *stream, struct pipe_inode_info *pipe, size_t room)
 {
 	sink->take = pipe_take;
+	sink->apart = false;
 	sink->stream = stream;
 	sink->pipe = pipe;
 	sink->room = room;
@@ -122,6 +124,7 @@ int kckpt_sink_file(struct kckpt_sink *sink, struct file *file, u64 room)
 	if (!(file->f_mode & FMODE_WRITE))
 		return -EBADF;
 	sink->take = file_take;
+	sink->apart = true;
 	sink->file = file;
 	sink->room = room;
 	sink->pos = file->f_pos;

@@ -14,6 +14,7 @@ struct kckpt_sink {
 	/* Takes up to @len bytes of the chunk from @from on. How many, at least 1, or a negative errno. */
 	ssize_t (*take)(struct kckpt_sink *sink, struct kckpt_chunk *chunk, u32 from, u32 len);
 	u64 room;		/* how many it is to get at most */
+	bool apart;		/* taking touches nothing of the stream but the chunk, and takes its time */
 	union {
 		struct iov_iter *iter;
 		struct pipe_inode_info *pipe;

@@ -6,7 +6,8 @@
 #include "fault.h"
 #include "stream.h"
 
-#define MAX_CHUNKS 8	/* waiting for their digests; more CPUs than that are not needed to keep up with one writer */
+#define MAX_CHUNKS 10	/* waiting for their digests; more CPUs than that are not needed to keep up with one writer */
+#define ROOM 2		/* of them are begun by up to a chunk and a record */
 
 struct workqueue_struct *kckpt_workers;
 
@@ -103,6 +104,25 @@ static void stream_drop_first(struct kckpt_stream *stream)
 	kvfree(chunk);
 }
 
+/* The digests of those that go are waited for; they were taken. */
+static int stream_bound(struct kckpt_stream *stream, u32 nr_chunks)
+{
+	int err;
+
+	while (stream->nr_chunks > nr_chunks) {
+		err = stream_count(stream, stream_first(stream));
+		if (err)
+			return err;
+		stream_drop_first(stream);
+	}
+	return 0;
+}
+
+int kckpt_stream_make_room(struct kckpt_stream *stream)
+{
+	return stream_bound(stream, MAX_CHUNKS - ROOM);
+}
+
 /* The chunk that the next byte goes into. */
 static struct kckpt_chunk *stream_chunk(struct kckpt_stream *stream)
 {
@@ -110,11 +130,8 @@ static struct kckpt_chunk *stream_chunk(struct kckpt_stream *stream)
 
 	if (chunk && chunk->len < KCKPT_CHUNK_SIZE)
 		return chunk;
-	if (stream->nr_chunks == MAX_CHUNKS) {
-		if (stream_count(stream, stream_first(stream)))
-			return NULL;
-		stream_drop_first(stream);
-	}
+	if (stream_bound(stream, MAX_CHUNKS - 1))
+		return NULL;
 	chunk = kckpt_alloc(sizeof(*chunk));
 	if (!chunk)
 		return NULL;

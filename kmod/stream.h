@@ -81,6 +81,9 @@ static inline u64 kckpt_stream_root(const struct kckpt_stream *stream)
 	return xxh64_digest(&stream->root);
 }
 
+/* kckpt_stream_make_room() - what is added next, up to a chunk and a record, waits for no digest. 0 or -ENOMEM. */
+int kckpt_stream_make_room(struct kckpt_stream *stream);
+
 /* kckpt_stream_left() - bytes that nobody has taken yet. */
 static inline u64 kckpt_stream_left(const struct kckpt_stream *stream)
 {
