@@ -168,12 +168,17 @@ static struct kckpt_object *capture_next_alive(struct kckpt_ctx *ctx, struct kck
 	return NULL;
 }
 
+/* Who gets it takes all other threads along: with each sent to as well, they would only wait for each other's locks. */
 static void capture_send_kill(struct kckpt_ctx *ctx)
 {
 	struct kckpt_object *obj = NULL;
+	struct task_struct *task;
 
-	while ((obj = capture_next_alive(ctx, obj)))
-		send_sig(SIGKILL, (struct task_struct *)obj->ptr, 1);
+	while ((obj = capture_next_alive(ctx, obj))) {
+		task = (struct task_struct *)obj->ptr;
+		if (!(READ_ONCE(task->signal->flags) & SIGNAL_GROUP_EXIT))
+			send_sig(SIGKILL, task, 1);
+	}
 }
 
 /* Who is killed by somebody else before this has run is found to have moved, and who is after it writes nothing. */
@@ -208,6 +213,16 @@ bool kckpt_capture_ends_quietly(struct kckpt_ctx *ctx)
 	return true;
 }
 
+/* Until the whole process of @task has ended, or some time has passed. Who polls its pidfd is woken by the same. */
+static void capture_await(struct task_struct *task)
+{
+	struct pid *pid = get_task_pid(task, PIDTYPE_TGID);
+
+	if (pid)
+		wait_event_killable_timeout(pid->wait_pidfd, READ_ONCE(task->exit_state), HZ / 10);
+	put_pid(pid);
+}
+
 /*
  * Who is ending gives back memory and files meanwhile, perhaps with as little CPU time as the job is allowed: that
  * takes what it takes. Not for ever: it may hang in a file system.
@@ -217,9 +232,8 @@ static int capture_wait_for_end(struct kckpt_ctx *ctx, u32 timeout_ms)
 	unsigned long left = msecs_to_jiffies(timeout_ms), since = jiffies, end = jiffies + KILL_PATIENCE * left;
 	struct kckpt_object *obj, *last = NULL;
 	struct task_struct *task;
-	unsigned int i;
 
-	for (i = 0; (obj = capture_next_alive(ctx, NULL)); i++) {
+	while ((obj = capture_next_alive(ctx, NULL))) {
 		task = (struct task_struct *)obj->ptr;
 		if (obj != last)	/* others have ended, with the CPU time that it did not get */
 			since = jiffies;
@@ -228,7 +242,7 @@ static int capture_wait_for_end(struct kckpt_ctx *ctx, u32 timeout_ms)
 			return kckpt_fail(ctx, obj, KCKPT_E_KILL_TIMEOUT, 0, "");
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		kckpt_nap(i);
+		capture_await(task);
 	}
 	return 0;
 }
