@@ -213,14 +213,69 @@ bool kckpt_capture_ends_quietly(struct kckpt_ctx *ctx)
 	return true;
 }
 
-/* Until the whole process of @task has ended, or some time has passed. Who polls its pidfd is woken by the same. */
-static void capture_await(struct task_struct *task)
+static bool capture_has_ended(struct task_struct *leader)
 {
-	struct pid *pid = get_task_pid(task, PIDTYPE_TGID);
+	return READ_ONCE(leader->exit_state) && thread_group_empty(leader);
+}
+
+/* The first of our processes that is still there; NULL: none. */
+static struct kckpt_object *capture_first_process(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+
+	kckpt_for_each_object(&ctx->objs, obj)
+		if (obj->family == KCKPT_F_process && !capture_has_ended(obj->made))
+			return obj;
+	return NULL;
+}
+
+/* A thread that has not begun to end, with a reference; NULL: they all have. */
+static struct task_struct *capture_idle_thread(struct task_struct *leader)
+{
+	struct task_struct *task, *idle = NULL;
+
+	rcu_read_lock();
+	for_each_thread(leader, task) {
+		if (task->flags & PF_EXITING)
+			continue;
+		idle = task;
+		get_task_struct(idle);
+		break;
+	}
+	rcu_read_unlock();
+	return idle;
+}
+
+/* Until it has ended, or some time has passed. Who polls its pidfd is woken by the same. */
+static void capture_await(struct task_struct *leader)
+{
+	struct pid *pid = get_task_pid(leader, PIDTYPE_TGID);
 
 	if (pid)
-		wait_event_killable_timeout(pid->wait_pidfd, READ_ONCE(task->exit_state), HZ / 10);
+		wait_event_killable_timeout(pid->wait_pidfd, capture_has_ended(leader), HZ / 10);
 	put_pid(pid);
+}
+
+/* How long that which does not even begin to end has been in the way. */
+struct capture_patience {
+	unsigned long left, since, end;	/* jiffies */
+	const void *last;
+};
+
+static int capture_lose_patience(struct kckpt_ctx *ctx, struct task_struct *leader, struct capture_patience *patience)
+{
+	struct task_struct *idle = capture_idle_thread(leader);
+	struct kckpt_object about = {
+		.family = KCKPT_F_task, .where = kckpt_where(idle ?: leader, ctx->pidns, -1),
+	};
+
+	if (patience->last != (idle ?: leader))	/* others have begun, with the CPU time that it did not get */
+		patience->since = jiffies;
+	patience->last = idle ?: leader;
+	if (idle)
+		put_task_struct(idle);
+	return time_after(jiffies, patience->end) || (idle && time_after(jiffies, patience->since + patience->left)) ?
+	       kckpt_fail(ctx, &about, KCKPT_E_KILL_TIMEOUT, 0, "") : 0;
 }
 
 /*
@@ -229,22 +284,16 @@ static void capture_await(struct task_struct *task)
  */
 static int capture_wait_for_end(struct kckpt_ctx *ctx, u32 timeout_ms)
 {
-	unsigned long left = msecs_to_jiffies(timeout_ms), since = jiffies, end = jiffies + KILL_PATIENCE * left;
-	struct kckpt_object *obj, *last = NULL;
-	struct task_struct *task;
+	struct capture_patience patience = { .left = msecs_to_jiffies(timeout_ms), .since = jiffies };
+	struct kckpt_object *obj;
+	int err = 0;
 
-	while ((obj = capture_next_alive(ctx, NULL))) {
-		task = (struct task_struct *)obj->ptr;
-		if (obj != last)	/* others have ended, with the CPU time that it did not get */
-			since = jiffies;
-		last = obj;
-		if (time_after(jiffies, end) || (!(task->flags & PF_EXITING) && time_after(jiffies, since + left)))
-			return kckpt_fail(ctx, obj, KCKPT_E_KILL_TIMEOUT, 0, "");
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		capture_await(task);
+	patience.end = jiffies + KILL_PATIENCE * patience.left;
+	while (!err && (obj = capture_first_process(ctx))) {
+		capture_await(obj->made);
+		err = fatal_signal_pending(current) ? -EINTR : capture_lose_patience(ctx, obj->made, &patience);
 	}
-	return 0;
+	return err;
 }
 
 /* Ended ones whose parent was in the job, too: somebody else inherits them, and has not waited for them yet. */
@@ -275,7 +324,7 @@ int kckpt_capture_kill(struct kckpt_ctx *ctx, bool quietly, u32 timeout_ms)
 		capture_usual_end(ctx);
 	mutex_unlock(kdata(cgroup_mutex));
 	if (!err) {
-		kckpt_objtab_let_go(&ctx->objs, KCKPT_HELD_TASKS);
+		kckpt_objtab_let_go(&ctx->objs, KCKPT_HELD_PROCESSES);
 		err = capture_wait_for_end(ctx, timeout_ms);
 	}
 	/* Their ids are wanted again soon: give those who have to wait for orphans a moment. */

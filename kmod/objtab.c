@@ -87,11 +87,6 @@ void kckpt_objtab_release_made(struct kckpt_objtab *tab)
 	}
 }
 
-static bool object_is_task(const struct kckpt_object *obj)
-{
-	return obj->family == KCKPT_F_task || obj->family == KCKPT_F_process;
-}
-
 /* Up to @held; what was dropped before has nothing more to drop. */
 static void objtab_drop(struct kckpt_objtab *tab, enum kckpt_objtab_held held)
 {
@@ -103,7 +98,7 @@ static void objtab_drop(struct kckpt_objtab *tab, enum kckpt_objtab_held held)
 	tab->held = held;
 	/* Last in, first out: what was met later may hang on what was met before. */
 	list_for_each_entry_reverse(obj, &tab->list, node) {
-		if (held == KCKPT_HELD_NONE || !object_is_task(obj))
+		if (held == KCKPT_HELD_NONE || obj->family != KCKPT_F_process)
 			object_drop(obj);
 		cond_resched();
 	}

@@ -61,7 +61,7 @@ struct kckpt_object {
 };
 
 /* Of what objects references are held. */
-enum kckpt_objtab_held { KCKPT_HELD_NONE, KCKPT_HELD_TASKS, KCKPT_HELD_ALL };
+enum kckpt_objtab_held { KCKPT_HELD_NONE, KCKPT_HELD_PROCESSES, KCKPT_HELD_ALL };
 
 struct kckpt_objtab {
 	struct rhashtable by_ptr;
@@ -87,8 +87,8 @@ void kckpt_objtab_release_made(struct kckpt_objtab *tab);
 
 /*
  * Dump: drops what is held of the job, down to @held. Of one that runs on, everything: an end of a pipe that we still
- * held would keep others from seeing its end. Of one that dies, all but the tasks to wait for: each of them gives back
- * what it is the last to hold, on its own CPU. What was found out about the objects stays; none can be found or added
+ * held would keep others from seeing its end. Of one that dies, all but the processes to wait for: its tasks give back
+ * what they are the last to hold, on all CPUs. What was found out about the objects stays; none can be found or added
  * any more.
  */
 void kckpt_objtab_let_go(struct kckpt_objtab *tab, enum kckpt_objtab_held held);
