@@ -151,11 +151,11 @@ const struct kckpt_rec *kckpt_rec_next(const struct kckpt_object *obj, u16 kind,
 int kckpt_rec_get(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const struct kckpt_rec *rec, void *dst,
 		  size_t size, const u32 *tail_nr, u32 tail_unit, const void **tail)
 {
-	size_t fields = rec->head.size;
+	size_t fields = rec->head.size, have = min(size, fields);
 	u64 tail_len;
 
-	memset(dst, 0, size);
-	memcpy(dst, rec->data, min_t(size_t, size, rec->head.size));
+	memcpy(dst, rec->data, have);
+	memset(dst + have, 0, size - have);
 	if (tail_nr) {
 		tail_len = (u64)*tail_nr * tail_unit;
 		if (tail_len > fields || (const u8 *)(tail_nr + 1) - (u8 *)dst > fields - tail_len)

@@ -338,7 +338,9 @@ struct kckpt_object *kckpt_process_of(struct kckpt_ctx *ctx, struct kckpt_object
 {
 	struct kckpt_task_rec rec;
 
-	if (!task || kckpt_rec_only(ctx, task, KCKPT_K_task, &rec, sizeof(rec), NULL, 0, NULL))
+	if (!task || task->process)
+		return task ? task->process : NULL;
+	if (kckpt_rec_only(ctx, task, KCKPT_K_task, &rec, sizeof(rec), NULL, 0, NULL))
 		return NULL;
 	return kckpt_ref(ctx, task, rec.process, KCKPT_F_process);
 }
@@ -491,6 +493,7 @@ static int plan_threads(struct kckpt_ctx *ctx)
 		process = kckpt_process_of(ctx, obj);
 		if (!process)
 			return -EBADMSG;
+		obj->process = process;
 		plan_add(process, obj);
 		err = kckpt_task_plan(ctx, obj);
 		if (err)

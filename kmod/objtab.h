@@ -55,7 +55,8 @@ struct kckpt_object {
 	void *made;			/* what restore created; dropped by the family's release() */
 	void *made2;			/* the second one, where objects come in pairs */
 	u64 value;			/* for the family's own use */
-	struct kckpt_object *creator;	/* restore: who makes it; see kckpt_process_plan() */
+	struct kckpt_object *process;	/* restore: of a task, once that is planned; see kckpt_process_of() */
+	struct kckpt_object *creator;	/* who makes it; see kckpt_process_plan() */
 	struct kckpt_object *first, *next;	/* what it creates, and the next of those with the same creator */
 	struct kckpt_object *rest;	/* the first of these that nobody creates yet; under the crew's lock */
 };

@@ -183,9 +183,12 @@ static int read_cpu_list(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct
 
 static int check_cpu_list(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	struct cpumask *cpus = kckpt_alloc(cpumask_size());
+	struct cpumask *cpus;
 	int err;
 
+	if (!kckpt_rec_next(obj, KCKPT_K_task_cpus, NULL))
+		return 0;
+	cpus = kckpt_alloc(cpumask_size());
 	if (!cpus)
 		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "CPU mask");
 	err = read_cpu_list(ctx, obj, cpus);
