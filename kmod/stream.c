@@ -26,14 +26,12 @@ void kckpt_workers_exit(void)
 
 static void chunk_digest(struct kckpt_chunk *chunk)
 {
-	struct xxh64_state state;
 	u32 at;
 
-	xxh64_reset(&state, 0);
-	for (at = 0; at < chunk->digested; at += PAGE_SIZE)
-		xxh64_update(&state, page_address(chunk->pages[at / PAGE_SIZE]),
+	for (at = chunk->hashed; at < chunk->digested; at += PAGE_SIZE)
+		xxh64_update(&chunk->hash, page_address(chunk->pages[at / PAGE_SIZE]),
 			     min_t(u32, chunk->digested - at, PAGE_SIZE));
-	chunk->digest = xxh64_digest(&state);
+	chunk->digest = xxh64_digest(&chunk->hash);
 }
 
 static void chunk_work(struct work_struct *work)
@@ -45,7 +43,7 @@ static void chunk_work(struct work_struct *work)
 static void chunk_close(struct kckpt_chunk *chunk)
 {
 	chunk->digested = chunk->len;
-	if (chunk->len < KCKPT_CHUNK_SIZE) {
+	if (chunk->len < KCKPT_CHUNK_SIZE || chunk->hashed == chunk->len) {
 		chunk_digest(chunk);
 		return;
 	}
@@ -97,7 +95,7 @@ static void stream_drop_first(struct kckpt_stream *stream)
 
 	if (chunk->queued)
 		flush_work(&chunk->work);
-	for (i = 0; i < KCKPT_CHUNK_PAGES && chunk->pages[i]; i++)
+	for (i = chunk->hashed / PAGE_SIZE; i < KCKPT_CHUNK_PAGES && chunk->pages[i]; i++)
 		stream_put_page(stream, chunk, chunk->pages[i]);
 	list_del(&chunk->node);
 	stream->nr_chunks--;
@@ -136,6 +134,7 @@ static struct kckpt_chunk *stream_chunk(struct kckpt_stream *stream)
 	if (!chunk)
 		return NULL;
 	INIT_WORK(&chunk->work, chunk_work);
+	xxh64_reset(&chunk->hash, 0);
 	chunk->at = stream->at;
 	list_add_tail(&chunk->node, &stream->chunks);
 	stream->nr_chunks++;
@@ -174,7 +173,7 @@ void kckpt_stream_free(struct kckpt_stream *stream)
 	kckpt_recbuf_free(&stream->digests);
 }
 
-/* Copies what goes into one page. */
+/* Copies what goes into one page, if it has to be kept for the digest or who takes it. */
 static int stream_copy(struct kckpt_stream *stream, const void *data, u32 *len)
 {
 	struct kckpt_chunk *chunk = stream_chunk(stream);
@@ -183,6 +182,13 @@ static int stream_copy(struct kckpt_stream *stream, const void *data, u32 *len)
 
 	if (!chunk)
 		return -ENOMEM;
+	if (!stream->is_dump && chunk->hashed == chunk->len) {
+		*len = min_t(u32, *len, KCKPT_CHUNK_SIZE - chunk->len);
+		xxh64_update(&chunk->hash, data, *len);
+		chunk->hashed += *len;
+		stream_advance(stream, chunk, *len);
+		return 0;
+	}
 	page = &chunk->pages[chunk->len / PAGE_SIZE];
 	at = offset_in_page(chunk->len);
 	if (!*page)

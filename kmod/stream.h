@@ -5,7 +5,8 @@
  *
  * A chunk is KCKPT_CHUNK_SIZE bytes of the stream, and each page of it is a page of memory: those of the job are
  * referenced where they are, since their contents lie at multiples of a page in the stream; all else is copied
- * into pages of our own. So are those of the job, if they may change and somebody wants pages that never do.
+ * into pages of our own. So are those of the job, if they may change and somebody wants pages that never do. In a
+ * restore, what comes before the first page of a chunk, as the records do, goes into its digest at once.
  *
  * Who has the session uses it; the workers have only the chunk that they were given.
  */
@@ -32,6 +33,8 @@ struct kckpt_chunk {
 	bool foreign;			/* some of its pages are not our own, */
 	bool changes;			/* and may change once the job runs */
 	u64 digest;
+	struct xxh64_state hash;	/* restore: over what came before any page, */
+	u32 hashed;			/* so many bytes; they are not kept */
 	struct page *pages[KCKPT_CHUNK_PAGES];	/* a reference each */
 };
 
