@@ -46,6 +46,7 @@ struct kckpt_ctx {
 	u64 nr_pages;			/* estimate */
 	struct kckpt_share *share;	/* pages that address spaces have in common; NULL: there is just one */
 	struct kckpt_snapshot *parent;	/* what the image builds on; NULL: it is a whole one */
+	bool no_wait;			/* a worker looks for pages: -EAGAIN where it would have to wait for others */
 
 	/* both */
 	u32 kept;			/* KCKPT_KEPT_*: is the memory kept as it is in the image? */

@@ -27,6 +27,7 @@
 #define MAX_SAME	65536	/* pages that the parent has, in one walk of an area */
 #define MAX_UNCHANGED	(1U << 30)	/* pages in one run */
 #define BATCH_FULL 1	/* ends a walk; the address to go on from is in find.next */
+#define BATCH_CUT 2	/* the same, and what comes next has to be waited for */
 
 struct batch_find {
 	struct kckpt_batch *batch;
@@ -315,6 +316,23 @@ void kckpt_batch_add(struct kckpt_batch *batch, unsigned long addr, struct page 
 	batch->pages[batch->nr_data++] = page;
 }
 
+/* Without those from the first on that would have to be brought in: 1, the address to go on from is *@addr. */
+static int batch_cut(struct kckpt_batch *batch, u32 from, unsigned long *addr, int full)
+{
+	u32 i, found = batch->nr_data;
+
+	for (i = from; i < found && batch->pages[i]; i++)
+		;
+	if (batch->huge || i == found)
+		return full;
+	batch->nr_data = i;
+	*addr = batch->addr[i];
+	while (++i < found)
+		if (batch->pages[i])
+			put_page(batch->pages[i]);
+	return BATCH_CUT;
+}
+
 /* Swapped out or just being migrated: the usual fault brings it in. */
 static int batch_fault_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm,
 			  struct kckpt_batch *batch, u32 i)
@@ -445,7 +463,7 @@ static int batch_fault_all_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, s
 	return err;
 }
 
-/* Adds what one area has up to @end. 1: full; 0: that is done. */
+/* Adds what one area has up to @end. 0: that is done; BATCH_FULL, BATCH_CUT: it is not. */
 static int batch_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct vm_area_struct *vma,
 			 unsigned long *addr, unsigned long end, struct kckpt_batch *batch, enum batch_want want)
 {
@@ -464,6 +482,8 @@ static int batch_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct
 	if (full < 0 || find.bad)
 		return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, full < 0 ? full : -EHWPOISON, "address 0x%lx",
 				  find.next);
+	if (ctx->no_wait)
+		full = batch_cut(batch, from, addr, full);
 	err = want == BATCH_DATA ? batch_finish(ctx, obj, vma, batch, from) :
 	      want == BATCH_UNSHAREABLE ? batch_fault_all_in(ctx, obj, vma->vm_mm, batch, from) : 0;
 	return err ?: full;
@@ -527,6 +547,8 @@ static int batch_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm
 				     want);
 		if (full < 0)
 			return full;
+		if (full == BATCH_CUT && !batch_is_enough(batch, full, want))
+			return -EAGAIN;
 		if (fatal_signal_pending(current))
 			return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
 		cond_resched();
@@ -534,20 +556,32 @@ static int batch_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm
 	return 0;
 }
 
+/* Who looks at a command line may hold it for as long as a file system takes. */
+static int batch_lock(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm)
+{
+	if (ctx->no_wait)
+		return mmap_read_trylock(mm) ? 0 : -EAGAIN;
+	return mmap_read_lock_killable(mm) ? kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages") : 0;
+}
+
 static int batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch,
 		      enum batch_want want)
 {
 	/* As it was, if that is kept. */
 	struct mm_struct *mm = obj->shadow && obj->shadow->mm ? obj->shadow->mm : (struct mm_struct *)obj->ptr;
+	u32 nr_zero;
 	int err;
 
 	kckpt_batch_reset(batch);
-	if (mmap_read_lock_killable(mm))
-		return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
+	err = batch_lock(ctx, obj, mm);
+	if (err)
+		return err;
 	err = batch_fill(ctx, obj, mm, addr, batch, want);
 	mmap_read_unlock(mm);
+	nr_zero = batch->nr_zero;
 	if (err)
 		kckpt_batch_put(batch);
+	batch->nr_zero = nr_zero;	/* have been passed, as *@addr tells */
 	return err ?: batch->nr_runs > 0 || batch->nr_same > 0 || batch->nr_data > 0;
 }
 

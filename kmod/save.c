@@ -218,6 +218,8 @@ static int save_shares(struct kckpt_ctx *ctx, struct kckpt_save *save)
 /* On to the next object that has pages, if there is one. */
 static int save_next(struct kckpt_ctx *ctx, struct kckpt_save *save)
 {
+	if (ctx->no_wait)
+		return -EAGAIN;
 	save->source = save_next_source(ctx, save->begun ? save->source : NULL);
 	save->begun = true;
 	save->addr = 0;
@@ -234,6 +236,9 @@ static int save_next_batch(struct kckpt_ctx *ctx, struct kckpt_save *save)
 	save->page_at = 0;
 	if (!save->begun)
 		ret = save_next(ctx, save);
+	/* What a file has is read as files are. */
+	if (!ret && ctx->no_wait && save->source && save->source->family != KCKPT_F_mm)
+		return -EAGAIN;
 	while (!ret && save->source) {
 		ret = save_shares(ctx, save);
 		if (ret)
@@ -365,6 +370,8 @@ static int save_fill(struct kckpt_ctx *ctx, struct kckpt_save *save, u64 left, b
 			*at_tail = !kckpt_stream_left(&save->stream);
 			break;
 		}
+		if (ret == -EAGAIN && ctx->no_wait)
+			break;
 		save->err = ret ? min(ret, 0) : save_next_phase(save);
 		kckpt_progress(ctx);
 		cond_resched();
@@ -379,14 +386,19 @@ int kckpt_save_fill(struct kckpt_ctx *ctx, struct kckpt_save *save, bool *at_tai
 
 /* ---- ahead ---- */
 
-/* What is being taken counts as left all the time, so it never gets to the tail. */
+/*
+ * Only what needs no waiting: who has asked can be killed, and waits for the worker then. What is being taken counts as
+ * left all the time, so it never gets to the tail.
+ */
 static void save_work(struct work_struct *work)
 {
 	struct kckpt_save *save = container_of(work, struct kckpt_save, ahead);
 	struct mem_cgroup *others = set_active_memcg(save->memcg);
 	bool at_tail = false;
 
+	save->ctx->no_wait = true;
 	save_fill(save->ctx, save, kckpt_stream_left(&save->stream) + KCKPT_CHUNK_SIZE, &at_tail);
+	save->ctx->no_wait = false;
 	set_active_memcg(others);
 }
 

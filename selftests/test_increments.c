@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +13,6 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
-#include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -23,6 +20,7 @@
 
 #include "image.h"
 #include "runner.h"
+#include "swap.h"
 #include "turns.h"
 #include "usage.h"
 
@@ -257,36 +255,6 @@ TEST_LIMIT(increments_across_restores_of_two, 300)
 
 /* ---- while the kernel moves pages ---- */
 
-#define SWAP_PAGES 4096
-
-/* As mkswap writes it: the size, and a signature at the end of the first page. */
-static void swap_on(void)
-{
-	static char first[PAGE];
-	const char *path = "/disk/kckpt-swap";
-	uint32_t *version = (uint32_t *)(first + 1024);
-	struct statfs fs;
-	int fd;
-
-	if (statfs("/disk", &fs) || fs.f_type != EXT4_SUPER_MAGIC)
-		test_skip("no ext4 at /disk");
-	version[0] = 1;
-	version[1] = SWAP_PAGES - 1;
-	memcpy(first + PAGE - 10, "SWAPSPACE2", 10);
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	ASSERT_TRUE(fd >= 0 && write(fd, first, PAGE) == PAGE);
-	ASSERT_EQ(0, posix_fallocate(fd, PAGE, (SWAP_PAGES - 1) * PAGE));
-	ASSERT_EQ(0, fsync(fd));
-	close(fd);
-	ASSERT_TRUE(!swapon(path, 0) || errno == EBUSY);
-}
-
-static void swap_off(void)
-{
-	EXPECT_EQ(0, swapoff("/disk/kckpt-swap"));
-	unlink("/disk/kckpt-swap");
-}
-
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
@@ -336,13 +304,6 @@ static void stop_movers(pid_t pid)
 	ASSERT_TRUE(write_file("/sys/kernel/mm/ksm/run", "0"));
 }
 
-static long events_of(const char *name)
-{
-	const char *at = strstr(read_file("/proc/vmstat"), format("\n%s ", name));
-
-	return at ? atol(at + strlen(name) + 2) : 0;
-}
-
 TEST_LIMIT(increments_while_the_kernel_moves_pages, 600)
 {
 	long swapped, merged, moved;
@@ -351,10 +312,10 @@ TEST_LIMIT(increments_while_the_kernel_moves_pages, 600)
 
 	if (access("/sys/kernel/mm/ksm/run", F_OK))
 		test_skip("no KSM");
-	swap_on();
-	swapped = events_of("pswpout");
-	merged = events_of("ksm_swpin_copy") + events_of("cow_ksm");
-	moved = events_of("pgmigrate_success");
+	swap_on(4096);
+	swapped = swap_events("pswpout");
+	merged = swap_events("ksm_swpin_copy") + swap_events("cow_ksm");
+	moved = swap_events("pgmigrate_success");
 	start(writes_here_and_there);
 	pid = start_movers();
 	for (i = 0; i < 3 * DEEP; i++)
@@ -362,10 +323,10 @@ TEST_LIMIT(increments_while_the_kernel_moves_pages, 600)
 	stop_movers(pid);
 	expect_done(TOOL("dump", job.cgroup, "--parent", name_of(3 * DEEP - 1), "-o", name_of(3 * DEEP)));
 	ASSERT_TRUE(runner_is_gone(&job));
-	test_say("%ld pages to swap, %ld parted again, %ld moved", events_of("pswpout") - swapped,
-		 events_of("ksm_swpin_copy") + events_of("cow_ksm") - merged,
-		 events_of("pgmigrate_success") - moved);
-	EXPECT_TRUE(events_of("pswpout") > swapped && events_of("pgmigrate_success") > moved);
+	test_say("%ld pages to swap, %ld parted again, %ld moved", swap_events("pswpout") - swapped,
+		 swap_events("ksm_swpin_copy") + swap_events("cow_ksm") - merged,
+		 swap_events("pgmigrate_success") - moved);
+	EXPECT_TRUE(swap_events("pswpout") > swapped && swap_events("pgmigrate_success") > moved);
 	for (i = 0; i <= 3 * DEEP; i++)
 		expect_restored(name_of(i));
 	swap_off();

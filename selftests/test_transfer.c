@@ -21,12 +21,15 @@
 
 #include "image.h"
 #include "runner.h"
+#include "swap.h"
 
 #define PAGE 4096UL
 #define HUGE (2UL << 20)
 #define ALL (1ULL << 40)
 
 /* ---- the job ---- */
+
+#define AT_ROW 2			/* note: where its row of pages is */
 
 /* Scattered pages, zero ones among them, then a row, then huge pages: each has its number, over and over. */
 #define NR_SCATTERED 700
@@ -89,6 +92,7 @@ static int looks_at_memory(void)
 static int looks_at_its_memory(void)
 {
 	JOB_SETUP(map_memory());
+	job_notes()[AT_ROW] = (uintptr_t)memory.row;
 	return looks_at_memory();
 }
 
@@ -218,6 +222,43 @@ TEST(transfer_by_files)
 	ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
 	expect_restored_from(&job, fd, 0);
 	EXPECT_EQ(size, lseek(fd, 0, SEEK_CUR));
+}
+
+/* Of a job that is frozen. */
+static void swap_out_some(const struct job *job)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, job->pid, 0);
+	struct iovec part;
+	size_t i;
+
+	ASSERT_TRUE(pidfd >= 0);
+	for (i = NR_SCATTERED; i < NR_SCATTERED + NR_ROW; i += 97) {
+		part = (struct iovec){ (char *)job_notes()[AT_ROW] + (i - NR_SCATTERED) * PAGE, 3 * PAGE };
+		ASSERT_EQ(3 * PAGE, syscall(SYS_process_madvise, pidfd, &part, 1, MADV_PAGEOUT, 0));
+	}
+	close(pidfd);
+	EXPECT_TRUE(status_field(job->pid, "VmSwap", 10) > 200);
+}
+
+/* Whoever looks up pages ahead leaves those that have to be waited for to who asked. */
+TEST(transfer_of_what_is_swapped_out)
+{
+	int dev, fd = open_file(test_path("image"), 0);
+	struct job job;
+
+	swap_on(1024);
+	start_running(&job);
+	dev = device_open();
+	ASSERT_EQ(0, device_freeze(dev, job.cgroup));
+	swap_out_some(&job);
+	ASSERT_EQ(0, device_capture(dev));
+	EXPECT_TRUE(save(dev, fd, 0) > 0);
+	EXPECT_EQ(0, status_field(job.pid, "VmSwap", 10));
+	EXPECT_EQ(0, save(dev, fd, 0));
+	end_dump(&job, dev);
+	ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
+	expect_restored_from(&job, fd, 0);
+	swap_off();
 }
 
 static void expect_bad_address(int dev)
