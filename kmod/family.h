@@ -46,7 +46,8 @@ struct kckpt_ctx {
 	u64 nr_pages;			/* estimate */
 	struct kckpt_share *share;	/* pages that address spaces have in common; NULL: there is just one */
 	struct kckpt_snapshot *parent;	/* what the image builds on; NULL: it is a whole one */
-	bool no_wait;			/* a worker looks for pages: -EAGAIN where it would have to wait for others */
+	bool no_wait;			/* a worker looks for pages, and is not to wait for others; see KCKPT_WAITS */
+	bool stop;			/* nor to go on */
 
 	/* both */
 	u32 kept;			/* KCKPT_KEPT_*: is the memory kept as it is in the image? */

@@ -35,6 +35,7 @@ struct batch_find {
 	pmd_t *parent_pmd;	/* what it has of the block at parent_block; NULL: nothing */
 	unsigned long parent_block;
 	u32 nr_same;		/* pages in the runs of what it has */
+	bool no_wait;		/* pages that have to be brought in end the walk */
 	bool noted;		/* others may have the same pages, and want to know about all of them */
 	u32 room;		/* up to so many pages */
 	unsigned long next;
@@ -128,9 +129,9 @@ static int batch_add(struct batch_find *find, unsigned long addr, struct page *p
 {
 	struct kckpt_batch *batch = find->batch;
 
-	if (batch->nr_data == find->room) {
+	if (batch->nr_data == find->room || (!page && find->no_wait)) {
 		find->next = addr;
-		return BATCH_FULL;
+		return page || !find->no_wait ? BATCH_FULL : BATCH_CUT;
 	}
 	batch->addr[batch->nr_data] = addr;
 	__clear_bit(batch->nr_data, batch->is_same);
@@ -216,10 +217,11 @@ static int batch_huge(struct batch_find *find, unsigned long addr, unsigned long
 /* Not present but in use: each page is faulted in by itself, which splits the entry if need be. */
 static int batch_huge_swapped(struct batch_find *find, unsigned long addr, unsigned long end)
 {
-	for (; addr < end; addr += PAGE_SIZE)
-		if (batch_add(find, addr, NULL))
-			return BATCH_FULL;
-	return 0;
+	int ret = 0;
+
+	for (; addr < end && !ret; addr += PAGE_SIZE)
+		ret = batch_add(find, addr, NULL);
+	return ret;
 }
 
 /*
@@ -314,23 +316,6 @@ void kckpt_batch_add(struct kckpt_batch *batch, unsigned long addr, struct page 
 	batch_run(batch, addr, 1, 0);
 	batch->addr[batch->nr_data] = addr;
 	batch->pages[batch->nr_data++] = page;
-}
-
-/* Without those from the first on that would have to be brought in: 1, the address to go on from is *@addr. */
-static int batch_cut(struct kckpt_batch *batch, u32 from, unsigned long *addr, int full)
-{
-	u32 i, found = batch->nr_data;
-
-	for (i = from; i < found && batch->pages[i]; i++)
-		;
-	if (batch->huge || i == found)
-		return full;
-	batch->nr_data = i;
-	*addr = batch->addr[i];
-	while (++i < found)
-		if (batch->pages[i])
-			put_page(batch->pages[i]);
-	return BATCH_CUT;
 }
 
 /* Swapped out or just being migrated: the usual fault brings it in. */
@@ -469,7 +454,8 @@ static int batch_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct
 {
 	u32 from = batch->nr_data;
 	struct batch_find find = {
-		.batch = batch, .next = *addr, .noted = ctx->share, .parent_block = ULONG_MAX,
+		.batch = batch, .next = *addr, .no_wait = ctx->no_wait, .noted = ctx->share,
+		.parent_block = ULONG_MAX,
 		.parent = want == BATCH_DATA ? obj->parent : NULL,
 		/* Each page may become data, or zero, or a run of its own. */
 		.room = from + min(min3(KCKPT_MAX_BATCH - from, KCKPT_MAX_BATCH - batch->nr_marked,
@@ -478,12 +464,10 @@ static int batch_find_in(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct
 	int full, err;
 
 	full = kckpt_should_fail() ? -ENOMEM : kcall(walk_page_range)(vma->vm_mm, *addr, end, &batch_walk, &find);
-	*addr = full == BATCH_FULL ? find.next : end;
+	*addr = full > 0 ? find.next : end;
 	if (full < 0 || find.bad)
 		return kckpt_fail(ctx, obj, KCKPT_E_PAGE_READ, full < 0 ? full : -EHWPOISON, "address 0x%lx",
 				  find.next);
-	if (ctx->no_wait)
-		full = batch_cut(batch, from, addr, full);
 	err = want == BATCH_DATA ? batch_finish(ctx, obj, vma, batch, from) :
 	      want == BATCH_UNSHAREABLE ? batch_fault_all_in(ctx, obj, vma->vm_mm, batch, from) : 0;
 	return err ?: full;
@@ -520,7 +504,7 @@ static bool batch_is_enough(const struct kckpt_batch *batch, int full, enum batc
 	return full > 0 && (batch->nr_runs || batch->nr_same || (want != BATCH_DATA && batch->nr_data));
 }
 
-/* From *@addr on, over as many areas as it takes. */
+/* From *@addr on, over as many areas as it takes. 0, KCKPT_WAITS, or a negative errno. */
 static int batch_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm, unsigned long *addr,
 		      struct kckpt_batch *batch, enum batch_want want)
 {
@@ -547,8 +531,8 @@ static int batch_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm
 				     want);
 		if (full < 0)
 			return full;
-		if (full == BATCH_CUT && !batch_is_enough(batch, full, want))
-			return -EAGAIN;
+		if (full == BATCH_CUT || READ_ONCE(ctx->stop))
+			return batch_is_enough(batch, BATCH_CUT, want) ? 0 : KCKPT_WAITS;
 		if (fatal_signal_pending(current))
 			return kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages");
 		cond_resched();
@@ -560,7 +544,7 @@ static int batch_fill(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm
 static int batch_lock(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct mm_struct *mm)
 {
 	if (ctx->no_wait)
-		return mmap_read_trylock(mm) ? 0 : -EAGAIN;
+		return mmap_read_trylock(mm) ? 0 : KCKPT_WAITS;
 	return mmap_read_lock_killable(mm) ? kckpt_fail(ctx, obj, KCKPT_E_INTERRUPTED, 0, "pages") : 0;
 }
 

@@ -27,9 +27,12 @@ struct kckpt_batch {
 	DECLARE_BITMAP(is_same, KCKPT_MAX_BATCH);	/* pages[] that may become runs of these */
 };
 
+/* With ctx->no_wait: what comes next has to be waited for, or nobody wants it any more. *@addr tells how far it came. */
+#define KCKPT_WAITS 2
+
 /*
  * The pages_find verb: the next batch of @obj's pages at or after *@addr, which moves on. 1: found, 0: no more,
- * negative: reported. Nobody in the job changes them meanwhile, but reclaim and migration may.
+ * KCKPT_WAITS, negative: reported. Nobody in the job changes them meanwhile, but reclaim and migration may.
  * This is the one of address spaces.
  */
 int kckpt_batch_find(struct kckpt_ctx *ctx, struct kckpt_object *obj, unsigned long *addr, struct kckpt_batch *batch);

@@ -3,9 +3,8 @@
  * Makes the stream of image.h. Records were prepared while capturing; pages are looked up batch by batch when somebody
  * wants them; digests and index come at the end, since they are known only then.
  */
-#include <linux/memcontrol.h>
 #include <linux/mm.h>
-#include <linux/sched/mm.h>
+#include <linux/sched/rt.h>
 #include <linux/sched/signal.h>
 #include <linux/timekeeping.h>
 #include <linux/utsname.h>
@@ -27,6 +26,7 @@ struct kckpt_save *kckpt_save_alloc(void)
 	if (!save)
 		return NULL;
 	INIT_WORK(&save->ahead, save_work);
+	init_completion(&save->ahead_done);
 	kckpt_stream_init(&save->stream, true);
 	kckpt_recbuf_init(&save->index);
 	kckpt_recbuf_init(&save->tail);
@@ -215,11 +215,11 @@ static int save_shares(struct kckpt_ctx *ctx, struct kckpt_save *save)
 	return save_runs(save, &head, &rec, sizeof(rec), share->rows.runs + share->staged - rec.nr_runs) ?: 1;
 }
 
-/* On to the next object that has pages, if there is one. */
+/* On to the next object that has pages, if there is one. 0, KCKPT_WAITS, or a negative errno. */
 static int save_next(struct kckpt_ctx *ctx, struct kckpt_save *save)
 {
 	if (ctx->no_wait)
-		return -EAGAIN;
+		return KCKPT_WAITS;
 	save->source = save_next_source(ctx, save->begun ? save->source : NULL);
 	save->begun = true;
 	save->addr = 0;
@@ -227,7 +227,7 @@ static int save_next(struct kckpt_ctx *ctx, struct kckpt_save *save)
 	       kckpt_share_find(ctx, save->source) : 0;
 }
 
-/* Looks up the next batch, and begins it. 1: added, 0: there are no more pages. */
+/* Looks up the next batch, and begins it. 1: added, 0: there are no more pages, KCKPT_WAITS. */
 static int save_next_batch(struct kckpt_ctx *ctx, struct kckpt_save *save)
 {
 	int ret = 0;
@@ -238,14 +238,14 @@ static int save_next_batch(struct kckpt_ctx *ctx, struct kckpt_save *save)
 		ret = save_next(ctx, save);
 	/* What a file has is read as files are. */
 	if (!ret && ctx->no_wait && save->source && save->source->family != KCKPT_F_mm)
-		return -EAGAIN;
+		return KCKPT_WAITS;
 	while (!ret && save->source) {
 		ret = save_shares(ctx, save);
 		if (ret)
 			return ret;
 		ret = kckpt_shadow_find(ctx, save->source, &save->addr, &save->batch);
 		save->nr_zero += save->batch.nr_zero;
-		if (ret < 0)
+		if (ret < 0 || ret == KCKPT_WAITS)
 			return ret;
 		if (ret)
 			return save_parent(save) ?: save_batch_head(save) ?: 1;
@@ -336,7 +336,7 @@ static int save_buf(struct kckpt_save *save, const struct kckpt_recbuf *buf, boo
 	return kckpt_stream_add(&save->stream, data, len, in_root) ?: 1;
 }
 
-/* 0: the phase is over. */
+/* 1: added, 0: the phase is over, KCKPT_WAITS. */
 static int save_step(struct kckpt_ctx *ctx, struct kckpt_save *save)
 {
 	switch (save->phase) {
@@ -363,14 +363,15 @@ static int save_fill(struct kckpt_ctx *ctx, struct kckpt_save *save, u64 left, b
 {
 	int ret;
 
-	while (!save->err && save->phase != KCKPT_SAVE_DONE && kckpt_stream_left(&save->stream) < left) {
+	while (!save->err && save->phase != KCKPT_SAVE_DONE && kckpt_stream_left(&save->stream) < left &&
+	       !READ_ONCE(ctx->stop)) {
 		ret = fatal_signal_pending(current) ? -EINTR : save_step(ctx, save);
 		if (!ret && save->phase == KCKPT_SAVE_PAGES && !*at_tail) {
 			save->has_pages = true;
 			*at_tail = !kckpt_stream_left(&save->stream);
 			break;
 		}
-		if (ret == -EAGAIN && ctx->no_wait)
+		if (ret == KCKPT_WAITS)
 			break;
 		save->err = ret ? min(ret, 0) : save_next_phase(save);
 		kckpt_progress(ctx);
@@ -387,28 +388,30 @@ int kckpt_save_fill(struct kckpt_ctx *ctx, struct kckpt_save *save, bool *at_tai
 /* ---- ahead ---- */
 
 /*
- * Only what needs no waiting: who has asked can be killed, and waits for the worker then. What is being taken counts as
- * left all the time, so it never gets to the tail.
+ * Only what nobody has to be waited for: who has asked can be killed, and the worker cannot. What is being taken counts
+ * as left all the time, so it never gets to the tail.
  */
 static void save_work(struct work_struct *work)
 {
 	struct kckpt_save *save = container_of(work, struct kckpt_save, ahead);
-	struct mem_cgroup *others = set_active_memcg(save->memcg);
 	bool at_tail = false;
 
 	save->ctx->no_wait = true;
 	save_fill(save->ctx, save, kckpt_stream_left(&save->stream) + KCKPT_CHUNK_SIZE, &at_tail);
 	save->ctx->no_wait = false;
-	set_active_memcg(others);
+	complete(&save->ahead_done);
 }
 
 void kckpt_save_ahead(struct kckpt_ctx *ctx, struct kckpt_save *save)
 {
-	if (save->err || save->has_pages || kckpt_stream_left(&save->stream) >= 2 * KCKPT_CHUNK_SIZE ||
-	    kckpt_stream_make_room(&save->stream))
+	/* Real-time tasks are not to wait for others of less priority. */
+	if (save->err || save->has_pages || kckpt_stream_left(&save->stream) >= 2 * KCKPT_CHUNK_SIZE || rt_task(current))
+		return;
+	save->err = kckpt_stream_make_room(&save->stream);
+	if (save->err)
 		return;
 	save->ctx = ctx;
-	save->memcg = get_mem_cgroup_from_mm(current->mm);
+	reinit_completion(&save->ahead_done);
 	queue_work(kckpt_workers, &save->ahead);
 }
 
@@ -417,8 +420,11 @@ void kckpt_save_join(struct kckpt_save *save)
 {
 	if (!save->ctx)
 		return;
-	if (!cancel_work(&save->ahead))
+	if (!cancel_work(&save->ahead)) {
+		if (wait_for_completion_killable(&save->ahead_done))
+			WRITE_ONCE(save->ctx->stop, true);
 		flush_work(&save->ahead);
-	mem_cgroup_put(save->memcg);
+		save->ctx->stop = false;
+	}
 	save->ctx = NULL;
 }

@@ -3,12 +3,13 @@
 #ifndef KCKPT_SAVE_H
 #define KCKPT_SAVE_H
 
+#include <linux/completion.h>
+
 #include "pages.h"
 #include "sink.h"
 #include "stream.h"
 
 struct kckpt_ctx;
-struct mem_cgroup;
 
 enum kckpt_save_phase { KCKPT_SAVE_RECORDS, KCKPT_SAVE_PAGES, KCKPT_SAVE_TAIL, KCKPT_SAVE_DONE };
 
@@ -20,7 +21,7 @@ struct kckpt_save {
 	u64 nr_rows;
 	u64 nr_pages, nr_zero, nr_parent, nr_unchanged;
 	int err;			/* what failed once fails for ever: the stream has a hole */
-	bool asked_for_end, ends_quietly; /* kckpt_capture_ends_quietly() was, and what it said */
+	bool asked_for_end, ends_quietly; /* kckpt_kill_is_quiet() was, and what it said */
 
 	bool begun;
 	struct kckpt_object *source;	/* whose pages are being saved; NULL: before the first or after the last */
@@ -31,8 +32,8 @@ struct kckpt_save {
 	struct kckpt_sink sink;		/* of the request that is under way */
 
 	struct work_struct ahead;	/* fills while the sink takes; only within a request */
+	struct completion ahead_done;
 	struct kckpt_ctx *ctx;		/* of that; NULL: nothing was given to a worker */
-	struct mem_cgroup *memcg;	/* of who makes the request, which pays; NULL: there are none */
 };
 
 struct kckpt_save *kckpt_save_alloc(void);
@@ -52,8 +53,10 @@ int kckpt_save_records_end(struct kckpt_ctx *ctx, struct kckpt_save *save);
 int kckpt_save_fill(struct kckpt_ctx *ctx, struct kckpt_save *save, bool *at_tail);
 
 /*
- * kckpt_save_ahead() - have a worker make the chunk of the stream after those that are there. Until kckpt_save_join()
- * nothing of the save or of the context may be touched but what is in these. An error shows in the next fill.
+ * kckpt_save_ahead() - have a worker make the chunk of the stream after those that are there, as far as nobody has to be
+ * waited for. Until kckpt_save_join(), nothing of the save or of the context may be touched but chunks that are there and
+ * the sink. An error is reported at once, and returned by the next fill. What the worker allocates, a few pages for each
+ * chunk, nobody is charged for: it could not be killed for that.
  */
 void kckpt_save_ahead(struct kckpt_ctx *ctx, struct kckpt_save *save);
 void kckpt_save_join(struct kckpt_save *save);

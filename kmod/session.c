@@ -540,7 +540,7 @@ static bool session_ends_quietly(struct kckpt_session *session)
 
 	if (!save->asked_for_end)
 		save->ends_quietly = session->ctx.capture_flags & KCKPT_CAPTURE_KILL &&
-				     kckpt_capture_ends_quietly(&session->ctx);
+				     kckpt_kill_is_quiet(&session->ctx);
 	save->asked_for_end = true;
 	return save->ends_quietly;
 }
@@ -678,7 +678,7 @@ int kckpt_session_kill(struct kckpt_session *session)
 		return err;
 	/* From here on the watchdog must not thaw what is about to be killed. */
 	watchdog_stop(session);
-	err = READ_ONCE(session->expired) ?: kckpt_capture_kill(&session->ctx, session->save->ends_quietly, KILL_MS);
+	err = READ_ONCE(session->expired) ?: kckpt_kill(&session->ctx, session->save->ends_quietly, KILL_MS);
 	if (err)
 		return session_failed(session, err);
 	kckpt_event_killed(session);

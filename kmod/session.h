@@ -111,13 +111,13 @@ int kckpt_capture(struct kckpt_ctx *ctx, struct kckpt_save *save, bool check_onl
 /* kckpt_capture_verify() - 0 if every task is still where it was when it was captured, else JOB_MOVED. */
 int kckpt_capture_verify(struct kckpt_ctx *ctx);
 
-/* kckpt_capture_ends_quietly() - will none of its pages change when it is killed, of CAPTURE with KILL? */
-bool kckpt_capture_ends_quietly(struct kckpt_ctx *ctx);
+/* kckpt_kill_is_quiet() - will none of its pages change when it is killed, of CAPTURE with KILL? */
+bool kckpt_kill_is_quiet(struct kckpt_ctx *ctx);
 
 /*
- * kckpt_capture_kill() - if so, end every task that was captured, and wait for that. @quietly: none of them writes to
+ * kckpt_kill() - if so, end every task that was captured, and wait for that. @quietly: none of them writes to
  * its memory at its end.
  */
-int kckpt_capture_kill(struct kckpt_ctx *ctx, bool quietly, u32 timeout_ms);
+int kckpt_kill(struct kckpt_ctx *ctx, bool quietly, u32 timeout_ms);
 
 #endif

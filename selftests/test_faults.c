@@ -334,6 +334,7 @@ TEST_LIMIT(faults_where_the_kernel_moves_the_image, 900)
 {
 	need_faults();
 	file = memfd_create("image", MFD_CLOEXEC);
+	runner_with_memory = 3 << 20;	/* so that workers take part */
 	runner_start(&job);
 	EXPECT_TRUE(walk(&of_the_module, &a_dump_to_file) > 50 / step());
 	kill_all();

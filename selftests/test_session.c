@@ -3,6 +3,7 @@
  * Sessions that do not come to their end, whatever the reason: the job runs on, or nothing is left. Here through the
  * ioctls; test_tool.c does the like with the command.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <pthread.h>
@@ -13,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -114,6 +116,44 @@ TEST(session_dump_of_a_frozen_cgroup)
 	EXPECT_TRUE(cgroup_is_frozen(job.cgroup));
 	ASSERT_TRUE(write_file(format("%s/cgroup.freeze", job.cgroup), "0"));
 	EXPECT_TRUE(runner_runs(&job));
+}
+
+/* A thread of the process. */
+static pid_t thread_of(pid_t pid)
+{
+	DIR *dir = opendir(format("/proc/%d/task", pid));
+	struct dirent *entry;
+	pid_t tid = 0;
+
+	while (dir && !tid && (entry = readdir(dir)))
+		if (atoi(entry->d_name) != pid)
+			tid = atoi(entry->d_name);
+	if (dir)
+		closedir(dir);
+	return tid;
+}
+
+/* Whose end a tracer has not heard of yet, who came when it was captured: it is dead all the same. */
+TEST(session_killed_while_a_thread_is_traced)
+{
+	struct image image = {};
+	struct job job;
+	double start;
+	int dev = device_open();
+	pid_t tid;
+
+	runner_with_threads = true;
+	runner_start(&job);
+	tid = thread_of(job.pid);
+	ASSERT_TRUE(tid);
+	ASSERT_EQ(0, device_freeze(dev, job.cgroup) ?: device_capture(dev) ?: device_read(dev, &image));
+	ASSERT_EQ(0, ptrace(PTRACE_SEIZE, tid, 0, 0));
+	start = now();
+	EXPECT_EQ(0, device_do(dev, KCKPT_IOC_KILL));
+	EXPECT_TRUE(now() - start < 5 * test_patience());
+	EXPECT_EQ(tid, waitpid(tid, NULL, __WALL));
+	EXPECT_TRUE(runner_is_gone(&job));
+	close(dev);
 }
 
 #define SLOW_MEMORY (16UL << 20)

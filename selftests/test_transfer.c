@@ -22,6 +22,7 @@
 #include "image.h"
 #include "runner.h"
 #include "swap.h"
+#include "tool.h"
 
 #define PAGE 4096UL
 #define HUGE (2UL << 20)
@@ -29,7 +30,8 @@
 
 /* ---- the job ---- */
 
-#define AT_ROW 2			/* note: where its row of pages is */
+#define AT_ROW 2			/* notes: where its row of pages is, */
+#define AT_REWRITE 3			/* and 1: write some of it again, 2: has done so */
 
 /* Scattered pages, zero ones among them, then a row, then huge pages: each has its number, over and over. */
 #define NR_SCATTERED 700
@@ -74,12 +76,30 @@ static bool map_memory(void)
 	return true;
 }
 
+/* Here and there a few pages, of which some are paged out later; before these, many. */
+#define EVERY 97
+#define SOME 3
+#define NR_BEFORE 600
+
+static void rewrite_if_asked(void)
+{
+	size_t i;
+
+	if (__atomic_load_n(job_notes() + AT_REWRITE, __ATOMIC_SEQ_CST) != 1)
+		return;
+	for (i = 0; i < NR_ROW; i++)
+		if (i < NR_BEFORE || i % EVERY < SOME)
+			page_fill((uint64_t *)page_at(NR_SCATTERED + i), NR_SCATTERED + i);
+	__atomic_store_n(job_notes() + AT_REWRITE, 2, __ATOMIC_SEQ_CST);
+}
+
 static int looks_at_memory(void)
 {
 	static uint64_t want[PAGE / 8];
 	size_t i;
 
 	for (;;) {
+		rewrite_if_asked();
 		for (i = 0; i < NR_SCATTERED + NR_ROW + NR_HUGE; i++) {
 			page_fill(want, i);
 			if (memcmp(want, page_at(i), PAGE))
@@ -232,9 +252,9 @@ static void swap_out_some(const struct job *job)
 	size_t i;
 
 	ASSERT_TRUE(pidfd >= 0);
-	for (i = NR_SCATTERED; i < NR_SCATTERED + NR_ROW; i += 97) {
-		part = (struct iovec){ (char *)job_notes()[AT_ROW] + (i - NR_SCATTERED) * PAGE, 3 * PAGE };
-		ASSERT_EQ(3 * PAGE, syscall(SYS_process_madvise, pidfd, &part, 1, MADV_PAGEOUT, 0));
+	for (i = 0; i + SOME <= NR_ROW; i += EVERY) {
+		part = (struct iovec){ (char *)job_notes()[AT_ROW] + i * PAGE, SOME * PAGE };
+		ASSERT_EQ(SOME * PAGE, syscall(SYS_process_madvise, pidfd, &part, 1, MADV_PAGEOUT, 0));
 	}
 	close(pidfd);
 	EXPECT_TRUE(status_field(job->pid, "VmSwap", 10) > 200);
@@ -257,6 +277,56 @@ TEST(transfer_of_what_is_swapped_out)
 	EXPECT_EQ(0, save(dev, fd, 0));
 	end_dump(&job, dev);
 	ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
+	expect_restored_from(&job, fd, 0);
+	swap_off();
+}
+
+/* Captures into a file, and keeps a snapshot; the job runs on. */
+static void dump_with_snapshot(const struct job *job, struct kckpt_capture *request, const char *path)
+{
+	int dev = device_open();
+
+	request->flags = KCKPT_CAPTURE_KEEP | KCKPT_CAPTURE_SNAPSHOT;
+	ASSERT_EQ(0, device_freeze(dev, job->cgroup) ?: device_capture_with(dev, request));
+	ASSERT_EQ(KCKPT_KEPT, request->kept);
+	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_THAW) ?: device_save_to(dev, open_file(path, 0)));
+	ASSERT_EQ(0, device_do(dev, KCKPT_IOC_RETAIN));
+	close(dev);
+}
+
+/* Among what the parent has, in an image that is large before it comes to that. */
+TEST(transfer_of_an_increment_of_what_is_swapped_out)
+{
+	const char *parent = test_path("parent"), *child = test_path("child"), *whole = test_path("whole");
+	struct kckpt_capture request = {};
+	struct tool_result result;
+	struct job job;
+	long long n;
+	int dev, fd;
+
+	swap_on(1024);
+	start_running(&job);
+	dump_with_snapshot(&job, &request, parent);
+	__atomic_store_n(job_notes() + AT_REWRITE, 1, __ATOMIC_SEQ_CST);
+	ASSERT_TRUE(job_is_well(&job) && job_notes()[AT_REWRITE] == 2);
+	dev = device_open();
+	ASSERT_EQ(0, device_freeze(dev, job.cgroup));
+	swap_out_some(&job);
+	memcpy(request.parent, request.image, sizeof(request.parent));
+	request.flags = KCKPT_CAPTURE_PARENT;
+	ASSERT_EQ(0, device_capture_with(dev, &request));
+	fd = open_file(child, 0);
+	n = save(dev, fd, 0);
+	test_say("%lld bytes", n);
+	EXPECT_TRUE(n > (long long)(NR_BEFORE / 2 * PAGE) && n < (long long)(NR_ROW * PAGE));
+	EXPECT_EQ(0, status_field(job.pid, "VmSwap", 10));
+	EXPECT_EQ(0, save(dev, fd, 0));
+	end_dump(&job, dev);
+	result = TOOL("flatten", child, "-o", whole);
+	if (!EXPECT_EQ(0, result.status))
+		test_say("%s", result.text);
+	fd = open(whole, O_RDONLY | O_CLOEXEC);
+	ASSERT_TRUE(fd >= 0);
 	expect_restored_from(&job, fd, 0);
 	swap_off();
 }

@@ -121,6 +121,20 @@ static bool have_children(void)
 	return pidfd_open(pid, 0) >= 0 && !waitid(P_PID, pid, &info, WEXITED | WNOWAIT);
 }
 
+size_t runner_with_memory;
+
+static bool have_memory(void)
+{
+	uint64_t *at = mmap(NULL, runner_with_memory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t i;
+
+	if (at == MAP_FAILED)
+		return false;
+	for (i = 0; i < runner_with_memory / sizeof(*at); i++)
+		at[i] = i + 1;
+	return true;
+}
+
 bool runner_with_threads;
 static uint32_t never;		/* woken */
 
@@ -192,6 +206,7 @@ static int count(void)
 	JOB_SETUP(!runner_with_ghosts || have_ghosts());
 	JOB_SETUP(!runner_with_children || have_children());
 	JOB_SETUP(!runner_with_threads || have_threads());
+	JOB_SETUP(!runner_with_memory || have_memory());
 	for (;;) {
 		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
 		usleep(1000);

@@ -15,6 +15,9 @@ extern bool runner_with_children;
 /* Threads, in calls of several kinds, with signals pending. */
 extern bool runner_with_threads;
 
+/* So many bytes of memory, all different. */
+extern size_t runner_with_memory;
+
 void runner_start(struct job *job);
 bool runner_runs(struct job *job);	/* its count goes on */
 bool runner_is_gone(struct job *job);	/* no task, no zombie, no frozen cgroup; waits for that, reaps all orphans */
