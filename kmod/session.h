@@ -3,8 +3,9 @@
  * A session: one open of the device, one dump or one restore. See <kckpt/uapi.h> for what it does.
  *
  * Lock order:
- *	session.lock		a request; held while it sleeps on readers, writers, tasks. splice() from the
- *				device has a pipe's lock outside, and so only tries
+ *	session.lock		a request; held while it sleeps on readers, writers, tasks, and on workers that take
+ *				nothing below but page table locks and, only trying, a mmap_lock. splice() from
+ *				the device has a pipe's lock outside, and so only tries
  *	  objtab.make_lock	restored tasks make shared objects one at a time (their context, without session.lock)
  *	    mmap_lock of a task, other locks of the kernel as its functions take them
  *	  cow.lock		what kept memory costs; also taken by the watchdog, without session.lock
