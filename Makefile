@@ -76,13 +76,18 @@ build/userspace/CMakeCache.txt: CMakeLists.txt | deps
 
 # Each test_FAMILY.c is one program, with all of selftests/lib.
 TEST_PROGRAMS := $(patsubst selftests/%.c,build/selftests/%,$(wildcard selftests/test_*.c))
-TEST_LIB := $(wildcard selftests/lib/*)
+TEST_LIB := $(patsubst selftests/%.c,build/selftests/%.o,$(wildcard selftests/lib/*.c))
+TEST_HEADERS := $(wildcard selftests/lib/*.h include/kckpt/*)
 TEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Iinclude -Iselftests/lib -pthread
 TEST_LDLIBS := -lm -lutil -lxxhash
 
-build/selftests/%: selftests/%.c $(TEST_LIB) $(wildcard include/kckpt/*) | deps
+$(TEST_LIB): build/selftests/%.o: selftests/%.c $(TEST_HEADERS) | deps
 	@mkdir -p $(@D)
-	$(CC) $(TEST_CFLAGS) -o $@ $< $(filter %.c,$(TEST_LIB)) $(TEST_LDLIBS)
+	$(CC) $(TEST_CFLAGS) -c -o $@ $<
+
+build/selftests/%: selftests/%.c $(TEST_LIB) $(TEST_HEADERS) | deps
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) -o $@ $< $(TEST_LIB) $(TEST_LDLIBS)
 
 BENCH_PROGRAMS := $(addprefix build/selftests/,load limits took)
 build/selftests/took: TEST_CFLAGS += -static
