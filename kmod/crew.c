@@ -350,24 +350,20 @@ static void crew_enlist(struct kckpt_session *session, struct kckpt_object *proc
 static bool crew_inherits_cgroup(struct kckpt_ctx *ctx, const struct kckpt_object *process, u64 cgroup)
 {
 	struct kckpt_object *creator = process->creator ? kckpt_process_of(ctx, process->creator) : NULL;
-	struct kckpt_process_rec rec;
 
-	return creator && !kckpt_process_rec(ctx, creator, &rec) && rec.cgroup == cgroup;
+	return creator && kckpt_process_rec(ctx, creator)->cgroup == cgroup;
 }
 
 /* The folder of its cgroup, at a descriptor of the creator for as long as it takes. -ENOENT: there is no need. */
 static int crew_open_cgroup(struct kckpt_session *session, struct kckpt_object *process)
 {
 	struct kckpt_ctx *ctx = &session->ctx;
-	struct kckpt_process_rec rec;
-	struct kckpt_object *cgroup;
-	int fd = kckpt_process_rec(ctx, process, &rec);
+	u64 id = kckpt_process_rec(ctx, process)->cgroup;
+	struct kckpt_object *cgroup = kckpt_objtab_get(&ctx->objs, id);
+	int fd;
 
-	if (fd)
-		return fd;
-	cgroup = kckpt_objtab_get(&ctx->objs, rec.cgroup);
 	/* A zombie's may be gone. */
-	if (!cgroup || crew_inherits_cgroup(ctx, process, rec.cgroup))
+	if (!cgroup || crew_inherits_cgroup(ctx, process, id))
 		return -ENOENT;
 	fd = kckpt_should_fail() ? -EMFILE : get_unused_fd_flags(O_CLOEXEC);
 	if (fd < 0)

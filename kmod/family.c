@@ -182,6 +182,20 @@ int kckpt_rec_only(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 ki
 	return kckpt_rec_get(ctx, obj, rec, dst, size, tail_nr, tail_unit, tail);
 }
 
+const void *kckpt_rec_fields(struct kckpt_ctx *ctx, struct kckpt_object *obj, u16 kind, size_t size)
+{
+	void *fields;
+
+	if (obj->fields)
+		return obj->fields;
+	fields = kckpt_recbuf_reserve(&ctx->records, size);
+	if (!fields)
+		kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "record of %zu bytes", size);
+	else if (!kckpt_rec_only(ctx, obj, kind, fields, size, NULL, 0, NULL))
+		obj->fields = fields;
+	return obj->fields;
+}
+
 char *kckpt_rec_path(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const void *tail, u32 len)
 {
 	const char *text = tail;

@@ -329,27 +329,21 @@ static int process_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 /* ---- restore: checks ---- */
 
-int kckpt_process_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_process_rec *rec)
+const struct kckpt_process_rec *kckpt_process_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	return kckpt_rec_only(ctx, obj, KCKPT_K_process, rec, sizeof(*rec), NULL, 0, NULL);
+	return kckpt_rec_fields(ctx, obj, KCKPT_K_process, sizeof(struct kckpt_process_rec));
 }
 
 struct kckpt_object *kckpt_process_of(struct kckpt_ctx *ctx, struct kckpt_object *task)
 {
-	struct kckpt_task_rec rec;
-
 	if (!task || task->process)
 		return task ? task->process : NULL;
-	if (kckpt_rec_only(ctx, task, KCKPT_K_task, &rec, sizeof(rec), NULL, 0, NULL))
-		return NULL;
-	return kckpt_ref(ctx, task, rec.process, KCKPT_F_process);
+	return kckpt_ref(ctx, task, kckpt_task_rec(ctx, task)->process, KCKPT_F_process);
 }
 
 struct kckpt_object *kckpt_process_leader(struct kckpt_ctx *ctx, struct kckpt_object *process)
 {
-	struct kckpt_process_rec rec;
-
-	return kckpt_process_rec(ctx, process, &rec) ? NULL : kckpt_ref(ctx, process, rec.leader, KCKPT_F_task);
+	return kckpt_ref(ctx, process, kckpt_process_rec(ctx, process)->leader, KCKPT_F_task);
 }
 
 /* All that the first version of the format has, and with them those that process_lift_limits() lifts. */
@@ -408,20 +402,19 @@ static int process_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	const u32 known = KCKPT_PROCESS_SUBREAPER | KCKPT_PROCESS_ENDED | KCKPT_PROCESS_STOPPED |
 			  KCKPT_PROCESS_CONTINUED | KCKPT_PROCESS_PARENT_EXECED;
 	const u32 state = KCKPT_PROCESS_ENDED | KCKPT_PROCESS_STOPPED | KCKPT_PROCESS_CONTINUED;
-	struct kckpt_process_rec rec;
-	int err = kckpt_process_rec(ctx, obj, &rec);
+	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, obj);
 
-	if (err)
-		return err;
-	obj->where.pid = rec.pid;
-	if (rec.oom_score_adj < OOM_SCORE_ADJ_MIN || rec.oom_score_adj > OOM_SCORE_ADJ_MAX ||
-	    rec.process_flags & ~known || hweight32(rec.process_flags & state) > 1 || rec.exit_code > 0xffff ||
-	    rec.exit_signal > _NSIG)
+	if (!rec)
+		return -EBADMSG;
+	obj->where.pid = rec->pid;
+	if (rec->oom_score_adj < OOM_SCORE_ADJ_MIN || rec->oom_score_adj > OOM_SCORE_ADJ_MAX ||
+	    rec->process_flags & ~known || hweight32(rec->process_flags & state) > 1 || rec->exit_code > 0xffff ||
+	    rec->exit_signal > _NSIG)
 		return kckpt_bad_image(ctx, obj, "process record");
-	if (!process_refs_sane(ctx, obj, &rec))
+	if (!process_refs_sane(ctx, obj, rec))
 		return kckpt_bad_image(ctx, obj, "process record");
 	/* As writing to /proc/self/oom_score_adj asks. */
-	if (rec.oom_score_adj < current->signal->oom_score_adj_min && !capable(CAP_SYS_RESOURCE))
+	if (rec->oom_score_adj < current->signal->oom_score_adj_min && !capable(CAP_SYS_RESOURCE))
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "CAP_SYS_RESOURCE is missing");
 	return process_check_limits(ctx, obj) ?: kckpt_check_pending(ctx, obj, KCKPT_K_process_signal);
 }
@@ -447,17 +440,15 @@ static void plan_add(struct kckpt_object *creator, struct kckpt_object *child)
 static bool plan_ends_agree(struct kckpt_ctx *ctx, struct kckpt_object *process, const struct kckpt_process_rec *rec)
 {
 	struct kckpt_object *task;
-	struct kckpt_task_rec its;
-	u32 living = 0;
+	u32 living = 0, ended;
 
 	for (task = process->first; task; task = task->next) {
-		if (kckpt_rec_only(ctx, task, KCKPT_K_task, &its, sizeof(its), NULL, 0, NULL))
-			return false;
-		if (!(its.task_flags & KCKPT_TASK_ENDED))
+		ended = kckpt_task_rec(ctx, task)->task_flags & KCKPT_TASK_ENDED;
+		if (!ended)
 			living++;
 		else if (task->id != rec->leader)
 			return false;
-		ctx->traps |= its.task_flags & KCKPT_TASK_ENDED || rec->process_flags & KCKPT_PROCESS_STOPPED;
+		ctx->traps |= ended || rec->process_flags & KCKPT_PROCESS_STOPPED;
 	}
 	return rec->process_flags & KCKPT_PROCESS_ENDED ? !living : living;
 }
@@ -483,9 +474,8 @@ static bool plan_leader_first(struct kckpt_object *process, const struct kckpt_p
 static int plan_threads(struct kckpt_ctx *ctx)
 {
 	struct kckpt_object *obj, *process, *task;
-	struct kckpt_process_rec rec;
+	const struct kckpt_process_rec *rec;
 	u32 nr;
-	int err;
 
 	kckpt_for_each_object(&ctx->objs, obj) {
 		if (obj->family != KCKPT_F_task)
@@ -495,19 +485,15 @@ static int plan_threads(struct kckpt_ctx *ctx)
 			return -EBADMSG;
 		obj->process = process;
 		plan_add(process, obj);
-		err = kckpt_task_plan(ctx, obj);
-		if (err)
-			return err;
+		kckpt_task_plan(ctx, obj);
 	}
 	kckpt_for_each_object(&ctx->objs, process) {
 		if (process->family != KCKPT_F_process)
 			continue;
-		err = kckpt_process_rec(ctx, process, &rec);
-		if (err)
-			return err;
+		rec = kckpt_process_rec(ctx, process);
 		for (nr = 0, task = process->first; task; task = task->next)
 			nr++;
-		if (nr != rec.nr_threads || !plan_leader_first(process, &rec) || !plan_ends_agree(ctx, process, &rec))
+		if (nr != rec->nr_threads || !plan_leader_first(process, rec) || !plan_ends_agree(ctx, process, rec))
 			return kckpt_bad_image(ctx, process, "threads of the process");
 		process->rest = process->first->next;
 	}
@@ -521,40 +507,34 @@ static struct kckpt_object *plan_parent(struct kckpt_ctx *ctx, const struct kckp
 }
 
 /* The first of those that share memory and whose parents do not: it makes the memory. */
-static int plan_mm_owner(struct kckpt_ctx *ctx, struct kckpt_object *process, const struct kckpt_process_rec *rec)
+static void plan_mm_owner(struct kckpt_ctx *ctx, struct kckpt_object *process)
 {
+	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, process);
 	struct kckpt_object *mm = kckpt_objtab_get(&ctx->objs, rec->mm), *parent = plan_parent(ctx, rec);
-	struct kckpt_process_rec up = {};
 
-	if (!mm || mm->creator)
-		return 0;
-	if (parent && kckpt_process_rec(ctx, parent, &up))
-		return -EBADMSG;
-	if (up.mm != rec->mm)
+	if (mm && !mm->creator && !(parent && kckpt_process_rec(ctx, parent)->mm == rec->mm))
 		mm->creator = process;
-	return 0;
 }
 
 /* Where a process that shares memory is born, and with what. */
 static int plan_sharer(struct kckpt_ctx *ctx, struct kckpt_object *process, const struct kckpt_process_rec *rec,
 		       struct kckpt_object *owner)
 {
+	const struct kckpt_process_rec *its = owner ? kckpt_process_rec(ctx, owner) : NULL, *up;
 	struct kckpt_object *parent = plan_parent(ctx, rec), *creator;
-	struct kckpt_process_rec up = {}, its;
 
-	if (!owner || kckpt_process_rec(ctx, owner, &its) || (parent && kckpt_process_rec(ctx, parent, &up)))
-		return kckpt_bad_image(ctx, process, "who shares memory");
+	up = parent ? kckpt_process_rec(ctx, parent) : NULL;
 	process->value = BORN_VM;
-	if (up.mm == rec->mm) {
+	if (its && up && up->mm == rec->mm) {
 		creator = kckpt_objtab_get(&ctx->objs, rec->parent);
 		its = up;
-	} else if (its.parent == rec->parent) {
-		creator = kckpt_objtab_get(&ctx->objs, its.leader);
+	} else if (its && its->parent == rec->parent) {
+		creator = kckpt_objtab_get(&ctx->objs, its->leader);
 		process->value |= BORN_SIBLING;
 	} else {
 		return kckpt_bad_image(ctx, process, "who shares memory");
 	}
-	if (its.sighand == rec->sighand)
+	if (its->sighand == rec->sighand)
 		process->value |= BORN_SIGHAND;
 	plan_add(creator, process);
 	return 0;
@@ -562,24 +542,21 @@ static int plan_sharer(struct kckpt_ctx *ctx, struct kckpt_object *process, cons
 
 static int plan_process(struct kckpt_ctx *ctx, struct kckpt_object *process)
 {
-	struct kckpt_object *mm, *sighand;
-	struct kckpt_process_rec rec;
-	int err = kckpt_process_rec(ctx, process, &rec);
+	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, process);
+	struct kckpt_object *mm = kckpt_objtab_get(&ctx->objs, rec->mm), *sighand;
+	int err;
 
-	if (err)
-		return err;
-	mm = kckpt_objtab_get(&ctx->objs, rec.mm);
 	if (mm && mm->creator != process) {
-		err = plan_sharer(ctx, process, &rec, mm->creator);
+		err = plan_sharer(ctx, process, rec, mm->creator);
 		if (err)
 			return err;
-	} else if (rec.parent) {
-		plan_add(kckpt_objtab_get(&ctx->objs, rec.parent), process);
+	} else if (rec->parent) {
+		plan_add(kckpt_objtab_get(&ctx->objs, rec->parent), process);
 	} else {
 		process->next = ctx->roots;
 		ctx->roots = process;
 	}
-	sighand = kckpt_objtab_get(&ctx->objs, rec.sighand);
+	sighand = kckpt_objtab_get(&ctx->objs, rec->sighand);
 	if (sighand && !(process->value & BORN_SIGHAND)) {
 		if (sighand->creator)
 			return kckpt_bad_image(ctx, process, "who shares handlers");
@@ -606,7 +583,6 @@ static int plan_check_ancestors(struct kckpt_ctx *ctx)
 
 int kckpt_process_plan(struct kckpt_ctx *ctx)
 {
-	struct kckpt_process_rec rec;
 	struct kckpt_object *obj;
 	int err;
 
@@ -620,13 +596,9 @@ int kckpt_process_plan(struct kckpt_ctx *ctx)
 	err = plan_threads(ctx);
 	if (err)
 		return err;
-	kckpt_for_each_object(&ctx->objs, obj) {
-		if (obj->family != KCKPT_F_process)
-			continue;
-		err = kckpt_process_rec(ctx, obj, &rec) ?: plan_mm_owner(ctx, obj, &rec);
-		if (err)
-			return err;
-	}
+	kckpt_for_each_object(&ctx->objs, obj)
+		if (obj->family == KCKPT_F_process)
+			plan_mm_owner(ctx, obj);
 	kckpt_for_each_object(&ctx->objs, obj) {
 		if (obj->family != KCKPT_F_process)
 			continue;
@@ -760,17 +732,14 @@ static int process_begin(struct kckpt_ctx *ctx, struct kckpt_object *obj, const 
 
 static int leader_begin(struct kckpt_ctx *ctx, struct kckpt_object *process, struct kckpt_thread *thread)
 {
-	struct kckpt_process_rec rec;
-	int err = kckpt_process_rec(ctx, process, &rec);
+	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, process);
+	int err = process_begin(ctx, process, rec) ?:
+		  thread_clone_others(ctx, thread, process) ?:
+		  thread_clone_children(thread);
 
-	if (err)
-		return err;
-	err = process_begin(ctx, process, &rec) ?:
-	      thread_clone_others(ctx, thread, process) ?:
-	      thread_clone_children(thread);
 	/* Memory that nobody else has, and so nobody will be born into any more, is made while the tree still grows. */
-	if (!err && rec.nr_threads == 1 && atomic_read(&current->mm->mm_users) == 1)
-		err = kckpt_make_own(ctx, process, rec.mm);
+	if (!err && rec->nr_threads == 1 && atomic_read(&current->mm->mm_users) == 1)
+		err = kckpt_make_own(ctx, process, rec->mm);
 	return err;
 }
 
@@ -786,13 +755,6 @@ static bool thread_makes_memory(const struct kckpt_object *process, const struct
 	return !each;
 }
 
-static int thread_make_memory(struct kckpt_ctx *ctx, struct kckpt_object *process)
-{
-	struct kckpt_process_rec rec;
-
-	return kckpt_process_rec(ctx, process, &rec) ?: kckpt_make_own(ctx, process, rec.mm);
-}
-
 static int thread_begin(struct kckpt_ctx *ctx, struct kckpt_object *process, struct kckpt_thread *thread)
 {
 	int err = 0;
@@ -801,31 +763,29 @@ static int thread_begin(struct kckpt_ctx *ctx, struct kckpt_object *process, str
 	if (current->files != current->group_leader->files)
 		err = kckpt_files_disown(ctx, thread->task);
 	if (!err && thread_makes_memory(process, thread->task))
-		err = thread_make_memory(ctx, process);
+		err = kckpt_make_own(ctx, process, kckpt_process_rec(ctx, process)->mm);
 	return err ?: thread_clone_others(ctx, thread, process) ?: thread_clone_children(thread);
 }
 
 int kckpt_thread_begin(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
-	struct kckpt_object *process = kckpt_process_of(ctx, thread->task);
+	struct kckpt_object *process = thread->task->process;
 
-	if (!process)
-		return -EBADMSG;
 	return thread_group_leader(current) ? leader_begin(ctx, process, thread) : thread_begin(ctx, process, thread);
 }
 
 int kckpt_process_link(struct kckpt_ctx *ctx)
 {
-	struct kckpt_process_rec rec;
+	const struct kckpt_process_rec *rec;
 	struct kckpt_object *obj;
 	int err;
 
 	kckpt_for_each_object(&ctx->objs, obj) {
 		if (obj->family != KCKPT_F_process)
 			continue;
-		err = kckpt_process_rec(ctx, obj, &rec) ?:
-		      kckpt_group_join(ctx, obj, rec.session, PIDTYPE_SID) ?:
-		      kckpt_group_join(ctx, obj, rec.pgrp, PIDTYPE_PGID);
+		rec = kckpt_process_rec(ctx, obj);
+		err = kckpt_group_join(ctx, obj, rec->session, PIDTYPE_SID) ?:
+		      kckpt_group_join(ctx, obj, rec->pgrp, PIDTYPE_PGID);
 		if (err)
 			return err;
 		cond_resched();
@@ -843,22 +803,17 @@ static int process_timers(struct kckpt_ctx *ctx, const struct kckpt_process_rec 
 
 static int process_build(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
-	struct kckpt_object *obj = kckpt_process_of(ctx, thread->task), *mm;
-	struct kckpt_process_rec rec;
-	int err;
+	struct kckpt_object *obj = thread->task->process, *mm;
+	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, obj);
+	int err = kckpt_make_own(ctx, obj, rec->sighand) ?: kckpt_make_own(ctx, obj, rec->mm);
 
-	if (!obj)
-		return -EBADMSG;
-	err = kckpt_process_rec(ctx, obj, &rec) ?:
-	      kckpt_make_own(ctx, obj, rec.sighand) ?:
-	      kckpt_make_own(ctx, obj, rec.mm);
 	if (err)
 		return err;
-	mm = kckpt_objtab_get(&ctx->objs, rec.mm);
+	mm = kckpt_objtab_get(&ctx->objs, rec->mm);
 	/* Timers are made with a page of memory that is free: no area that somebody else makes may come there later. */
-	if (rec.timers && mm && mm->creator != obj)
+	if (rec->timers && mm && mm->creator != obj)
 		err = kckpt_crew_wait_made(ctx->crew, mm);
-	return err ?: process_timers(ctx, &rec, kckpt_timers_create);
+	return err ?: process_timers(ctx, rec, kckpt_timers_create);
 }
 
 bool kckpt_thread_builds(struct kckpt_ctx *ctx, const struct kckpt_thread *thread)
@@ -900,54 +855,40 @@ static int process_finish(struct kckpt_ctx *ctx, struct kckpt_object *obj, const
 
 bool kckpt_thread_stands_alone(struct kckpt_ctx *ctx, const struct kckpt_thread *thread)
 {
-	struct kckpt_object *process = kckpt_process_of(ctx, thread->task);
-	struct kckpt_process_rec rec;
+	struct kckpt_object *process = thread->task->process;
 
 	/* Timers may signal any thread, by its mask: not one that blocks everything still. */
-	return process && !thread_group_leader(current) && !kckpt_process_rec(ctx, process, &rec) && !rec.timers &&
+	return !thread_group_leader(current) && !kckpt_process_rec(ctx, process)->timers &&
 	       kckpt_task_stands_alone(ctx, process->first, thread->task);
 }
 
 int kckpt_thread_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
-	struct kckpt_object *process = kckpt_process_of(ctx, thread->task);
+	struct kckpt_object *process = thread->task->process;
+	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, process);
 	bool leader = thread_group_leader(current);
-	struct kckpt_process_rec rec;
 	int err;
 
-	if (!process)
-		return -EBADMSG;
 	/* All threads block everything until their own mask is set, so that queueing kills nobody. */
-	err = kckpt_process_rec(ctx, process, &rec) ?:
-	      (leader ? process_finish(ctx, process, &rec) : 0) ?:
-	      kckpt_task_finish(ctx, thread);
+	err = (leader ? process_finish(ctx, process, rec) : 0) ?: kckpt_task_finish(ctx, thread);
 	/* As late as may be: their time runs. */
-	return err ?: leader ? process_timers(ctx, &rec, kckpt_timers_arm) : 0;
+	return err ?: leader ? process_timers(ctx, rec, kckpt_timers_arm) : 0;
 }
 
 u32 kckpt_thread_stop_signal(struct kckpt_ctx *ctx, struct kckpt_object *task)
 {
-	struct kckpt_object *process = kckpt_process_of(ctx, task);
-	struct kckpt_process_rec rec;
-	struct kckpt_task_rec thread;
+	bool stopped = kckpt_process_rec(ctx, task->process)->process_flags & KCKPT_PROCESS_STOPPED;
 
-	if (!process || kckpt_process_rec(ctx, process, &rec) || !(rec.process_flags & KCKPT_PROCESS_STOPPED) ||
-	    kckpt_rec_only(ctx, task, KCKPT_K_task, &thread, sizeof(thread), NULL, 0, NULL))
-		return 0;
-	return thread.stop_signal;
+	return stopped ? kckpt_task_rec(ctx, task)->stop_signal : 0;
 }
 
 bool kckpt_thread_exit_code(struct kckpt_ctx *ctx, struct kckpt_object *task, u32 *code)
 {
-	struct kckpt_object *process = kckpt_process_of(ctx, task);
-	struct kckpt_process_rec rec;
-	struct kckpt_task_rec thread;
+	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, task->process);
+	const struct kckpt_task_rec *thread = kckpt_task_rec(ctx, task);
 
-	if (!process || kckpt_process_rec(ctx, process, &rec) ||
-	    kckpt_rec_only(ctx, task, KCKPT_K_task, &thread, sizeof(thread), NULL, 0, NULL))
-		return false;
-	*code = rec.process_flags & KCKPT_PROCESS_ENDED ? rec.exit_code : thread.exit_code;
-	return thread.task_flags & KCKPT_TASK_ENDED;
+	*code = rec->process_flags & KCKPT_PROCESS_ENDED ? rec->exit_code : thread->exit_code;
+	return thread->task_flags & KCKPT_TASK_ENDED;
 }
 
 static int process_set_limits(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct task_struct *task)
@@ -978,27 +919,22 @@ int kckpt_process_seal(struct kckpt_ctx *ctx)
 
 bool kckpt_process_ended(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	struct kckpt_process_rec rec;
-
-	return !kckpt_process_rec(ctx, obj, &rec) && rec.process_flags & KCKPT_PROCESS_ENDED;
+	return kckpt_process_rec(ctx, obj)->process_flags & KCKPT_PROCESS_ENDED;
 }
 
 void kckpt_process_set_exit_signal(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
+	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, obj);
+	struct kckpt_object *parent = plan_parent(ctx, rec);
 	struct task_struct *task = obj->made;
-	struct kckpt_object *parent;
-	struct kckpt_process_rec rec;
 
-	if (kckpt_process_rec(ctx, obj, &rec))
-		return;
-	parent = plan_parent(ctx, &rec);
 	read_lock(kdata(tasklist_lock));
 	/* Others, whom it was left to, and the restorer have not chosen another signal, which might end them. */
 	if (pid_alive(task))	/* else its parent may be gone, too */
-		task->exit_signal = parent && same_thread_group(task->real_parent, parent->made) ? rec.exit_signal :
+		task->exit_signal = parent && same_thread_group(task->real_parent, parent->made) ? rec->exit_signal :
 												   SIGCHLD;
 	read_unlock(kdata(tasklist_lock));
-	if (rec.process_flags & KCKPT_PROCESS_PARENT_EXECED)
+	if (rec->process_flags & KCKPT_PROCESS_PARENT_EXECED)
 		task->parent_exec_id--;	/* all were created with the same one */
 }
 

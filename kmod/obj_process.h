@@ -17,8 +17,8 @@ struct task_struct;
 /* kckpt_intern_process() - the process that @task belongs to; interned once per thread. */
 struct kckpt_object *kckpt_intern_process(struct kckpt_ctx *ctx, struct task_struct *task);
 
-/* kckpt_process_rec() - restore: its record. */
-int kckpt_process_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_process_rec *rec);
+/* kckpt_process_rec() - restore: its record, by kckpt_rec_fields(). */
+const struct kckpt_process_rec *kckpt_process_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 
 /* kckpt_process_of() - restore: the process object of a thread. */
 struct kckpt_object *kckpt_process_of(struct kckpt_ctx *ctx, struct kckpt_object *task);

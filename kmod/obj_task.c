@@ -347,9 +347,9 @@ void kckpt_task_usual_end(struct task_struct *task, int __user *clear_child_tid)
 
 /* ---- restore ---- */
 
-static int task_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kckpt_task_rec *rec)
+const struct kckpt_task_rec *kckpt_task_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	return kckpt_rec_only(ctx, obj, KCKPT_K_task, rec, sizeof(*rec), NULL, 0, NULL);
+	return kckpt_rec_fields(ctx, obj, KCKPT_K_task, sizeof(struct kckpt_task_rec));
 }
 
 static bool task_restart_sane(const struct kckpt_task_rec *rec)
@@ -391,34 +391,34 @@ static int task_check_refs(struct kckpt_ctx *ctx, struct kckpt_object *obj, cons
 
 static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	struct kckpt_task_rec rec;
-	int err = task_rec(ctx, obj, &rec);
+	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, obj);
+	int err;
 
-	if (err)
-		return err;
-	obj->where.pid = rec.tid;
-	memcpy(obj->where.comm, rec.comm, sizeof(rec.comm));
-	obj->where.comm[sizeof(rec.comm) - 1] = 0;
-	if (!rec.tid || rec.tid > PID_MAX_LIMIT || !task_restart_sane(&rec) ||
-	    rec.task_flags & ~(KCKPT_TASK_RESTORE_SIGMASK | KCKPT_TASK_NO_NEW_PRIVS | KCKPT_TASK_ENDED |
-			       KCKPT_TASK_IO_FLUSHER) ||
-	    rec.stop_signal > JOBCTL_STOP_SIGMASK || rec.exit_code > 0xffff ||
-	    rec.altstack_flags & ~(SS_DISABLE | SS_AUTODISARM) || rec.reserved ||
-	    rec.robust_list >= TASK_SIZE_MAX || rec.rseq >= TASK_SIZE_MAX || rec.clear_child_tid >= TASK_SIZE_MAX)
+	if (!rec)
+		return -EBADMSG;
+	obj->where.pid = rec->tid;
+	memcpy(obj->where.comm, rec->comm, sizeof(rec->comm));
+	obj->where.comm[sizeof(rec->comm) - 1] = 0;
+	if (!rec->tid || rec->tid > PID_MAX_LIMIT || !task_restart_sane(rec) ||
+	    rec->task_flags & ~(KCKPT_TASK_RESTORE_SIGMASK | KCKPT_TASK_NO_NEW_PRIVS | KCKPT_TASK_ENDED |
+				KCKPT_TASK_IO_FLUSHER) ||
+	    rec->stop_signal > JOBCTL_STOP_SIGMASK || rec->exit_code > 0xffff ||
+	    rec->altstack_flags & ~(SS_DISABLE | SS_AUTODISARM) || rec->reserved ||
+	    rec->robust_list >= TASK_SIZE_MAX || rec->rseq >= TASK_SIZE_MAX || rec->clear_child_tid >= TASK_SIZE_MAX)
 		return kckpt_bad_image(ctx, obj, "task record");
-	if (rec.rseq && (rec.rseq_len < 32 || !IS_ALIGNED(rec.rseq, 32)))
+	if (rec->rseq && (rec->rseq_len < 32 || !IS_ALIGNED(rec->rseq, 32)))
 		return kckpt_bad_image(ctx, obj, "rseq");
-	err = task_check_refs(ctx, obj, &rec);
+	err = task_check_refs(ctx, obj, rec);
 	if (err)
 		return err;
 	/* One that is not set may be set once. */
-	if (!(rec.task_flags & KCKPT_TASK_ENDED) && audit_loginuid_set(current) && !capable(CAP_AUDIT_CONTROL) &&
-	    !uid_eq(make_kuid(current_user_ns(), rec.loginuid), audit_get_loginuid(current)))
+	if (!(rec->task_flags & KCKPT_TASK_ENDED) && audit_loginuid_set(current) && !capable(CAP_AUDIT_CONTROL) &&
+	    !uid_eq(make_kuid(current_user_ns(), rec->loginuid), audit_get_loginuid(current)))
 		kckpt_fail(ctx, obj, KCKPT_E_TASK_CREDS, 0, "CAP_AUDIT_CONTROL is missing");
 	ctx->nr_tasks++;
-	return kckpt_prctl_check(ctx, obj, &rec) ?:
-	       kckpt_sched_check(ctx, obj, &rec) ?:
-	       kckpt_check_pending(ctx, obj, KCKPT_K_task_signal) ?: kckpt_task_check_pid(ctx, obj, rec.tid);
+	return kckpt_prctl_check(ctx, obj, rec) ?:
+	       kckpt_sched_check(ctx, obj, rec) ?:
+	       kckpt_check_pending(ctx, obj, KCKPT_K_task_signal) ?: kckpt_task_check_pid(ctx, obj, rec->tid);
 }
 
 void kckpt_task_disown_end(struct task_struct *task)
@@ -490,11 +490,9 @@ static void task_set_masks(const struct kckpt_task_rec *rec)
 
 u64 kckpt_task_clone_flags(struct kckpt_ctx *ctx, struct kckpt_object *leader, struct kckpt_object *task)
 {
-	struct kckpt_task_rec its, rec;
+	const struct kckpt_task_rec *its = kckpt_task_rec(ctx, leader), *rec = kckpt_task_rec(ctx, task);
 
-	if (task_rec(ctx, leader, &its) || task_rec(ctx, task, &rec))
-		return 0;
-	return (rec.files == its.files ? CLONE_FILES : 0) | (rec.fs == its.fs ? CLONE_FS : 0);
+	return (rec->files == its->files ? CLONE_FILES : 0) | (rec->fs == its->fs ? CLONE_FS : 0);
 }
 
 /* Tables and directories are made by the first task that has them, and taken over by the others afterwards. */
@@ -506,28 +504,21 @@ static void task_claim(struct kckpt_ctx *ctx, struct kckpt_object *task, u64 id)
 		obj->creator = task;
 }
 
-int kckpt_task_plan(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+void kckpt_task_plan(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	struct kckpt_task_rec rec;
-	int err = task_rec(ctx, obj, &rec);
+	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, obj);
 
-	if (err)
-		return err;
-	task_claim(ctx, obj, rec.files);
-	task_claim(ctx, obj, rec.fs);
-	return 0;
+	task_claim(ctx, obj, rec->files);
+	task_claim(ctx, obj, rec->fs);
 }
 
 struct pid *kckpt_task_pid(struct kckpt_ctx *ctx, u64 id)
 {
-	struct kckpt_object *task = kckpt_objtab_get(&ctx->objs, id);
-	struct kckpt_task_rec rec;
+	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, kckpt_objtab_get(&ctx->objs, id));
 	struct pid *pid;
 
-	if (task_rec(ctx, task, &rec))
-		return NULL;
 	rcu_read_lock();
-	pid = get_pid(find_pid_ns(rec.tid, ctx->pidns));
+	pid = get_pid(find_pid_ns(rec->tid, ctx->pidns));
 	rcu_read_unlock();
 	return pid;
 }
@@ -541,17 +532,16 @@ static bool task_makes(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u6
 
 bool kckpt_task_builds(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	struct kckpt_task_rec rec;
+	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, obj);
 
-	/* One that cannot be read is reported there. */
-	return task_rec(ctx, obj, &rec) || task_makes(ctx, obj, rec.fs) || task_makes(ctx, obj, rec.files);
+	return task_makes(ctx, obj, rec->fs) || task_makes(ctx, obj, rec->files);
 }
 
 int kckpt_task_build(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	struct kckpt_task_rec rec;
+	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, obj);
 
-	return task_rec(ctx, obj, &rec) ?: kckpt_make_own(ctx, obj, rec.fs) ?: kckpt_make_own(ctx, obj, rec.files);
+	return kckpt_make_own(ctx, obj, rec->fs) ?: kckpt_make_own(ctx, obj, rec->files);
 }
 
 /* The locks of a descriptor table, in the task that made it: all tables are complete, and whose they are is known. */
@@ -592,64 +582,60 @@ static int task_adopt(struct kckpt_ctx *ctx, struct kckpt_object *obj, const str
 
 bool kckpt_task_stands_alone(struct kckpt_ctx *ctx, struct kckpt_object *leader, struct kckpt_object *task)
 {
-	struct kckpt_task_rec rec;
+	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, task);
 
-	return !task_rec(ctx, task, &rec) && !(rec.task_flags & KCKPT_TASK_ENDED) &&
+	return !(rec->task_flags & KCKPT_TASK_ENDED) &&
 	       kckpt_task_clone_flags(ctx, leader, task) == (CLONE_FILES | CLONE_FS) &&
-	       task_makes(ctx, leader, rec.fs) && task_makes(ctx, leader, rec.files) &&
-	       kckpt_cred_has_ids(ctx, kckpt_ref(ctx, task, rec.cred, KCKPT_F_cred)) &&
+	       task_makes(ctx, leader, rec->fs) && task_makes(ctx, leader, rec->files) &&
+	       kckpt_cred_has_ids(ctx, kckpt_ref(ctx, task, rec->cred, KCKPT_F_cred)) &&
 	       !kckpt_has_pending(task, KCKPT_K_task_signal);
 }
 
 int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
 	struct kckpt_object *obj = thread->task;
-	struct kckpt_task_rec rec;
-	int err = task_rec(ctx, obj, &rec);
+	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, obj);
+	int err;
 
-	if (err)
-		return err;
-	if (rec.task_flags & KCKPT_TASK_ENDED)
-		return task_finish_ended(ctx, obj, &rec);
-	err = (thread->early ? 0 : task_adopt(ctx, obj, &rec)) ?:
-	      kckpt_cpu_restore(ctx, kckpt_ref(ctx, obj, rec.cpu, KCKPT_F_cpu), &thread->regs);
+	if (rec->task_flags & KCKPT_TASK_ENDED)
+		return task_finish_ended(ctx, obj, rec);
+	err = (thread->early ? 0 : task_adopt(ctx, obj, rec)) ?:
+	      kckpt_cpu_restore(ctx, kckpt_ref(ctx, obj, rec->cpu, KCKPT_F_cpu), &thread->regs);
 	if (err)
 		return err;
 	kcall(__set_task_comm)(current, obj->where.comm, false);
-	current->personality = rec.personality;
-	current->sas_ss_sp = rec.altstack_sp;
-	current->sas_ss_size = rec.altstack_size;
-	current->sas_ss_flags = rec.altstack_flags;
-	err = task_set_loginuid(ctx, obj, &rec) ?:
-	      kckpt_sched_restore(ctx, obj, &rec) ?:
-	      kckpt_prctl_restore(ctx, obj, &rec) ?:
-	      kckpt_cred_restore(ctx, kckpt_ref(ctx, obj, rec.cred, KCKPT_F_cred));
+	current->personality = rec->personality;
+	current->sas_ss_sp = rec->altstack_sp;
+	current->sas_ss_size = rec->altstack_size;
+	current->sas_ss_flags = rec->altstack_flags;
+	err = task_set_loginuid(ctx, obj, rec) ?:
+	      kckpt_sched_restore(ctx, obj, rec) ?:
+	      kckpt_prctl_restore(ctx, obj, rec) ?:
+	      kckpt_cred_restore(ctx, kckpt_ref(ctx, obj, rec->cred, KCKPT_F_cred));
 	if (err)
 		return err;
 	/* Which a real-time policy sets to 0. */
-	current->timer_slack_ns = rec.timer_slack_ns;
-	current->default_timer_slack_ns = rec.default_timer_slack_ns;
-	if (rec.task_flags & KCKPT_TASK_NO_NEW_PRIVS)
+	current->timer_slack_ns = rec->timer_slack_ns;
+	current->default_timer_slack_ns = rec->default_timer_slack_ns;
+	if (rec->task_flags & KCKPT_TASK_NO_NEW_PRIVS)
 		task_set_no_new_privs(current);
 	if (!thread->early)
-		task_set_masks(&rec);
+		task_set_masks(rec);
 	/* Last: from here on an interruptible wait would return at once. */
 	return kckpt_queue_pending(ctx, obj, KCKPT_K_task_signal, PIDTYPE_PID);
 }
 
 void kckpt_task_go(struct kckpt_ctx *ctx, const struct kckpt_thread *thread)
 {
-	struct kckpt_task_rec rec;
+	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, thread->task);
 
-	if (task_rec(ctx, thread->task, &rec))
-		return;		/* not after it was read to finish */
-	current->pdeath_signal = rec.pdeath_signal;	/* which new credentials take away */
-	current->clear_child_tid = (int __user *)rec.clear_child_tid;
-	kckpt_robust_list(current) = (struct robust_list_head __user *)rec.robust_list;
-	kckpt_rseq_set((struct rseq __user *)rec.rseq, rec.rseq_len, rec.rseq_sig);
-	task_set_restart(ctx, &rec);
+	current->pdeath_signal = rec->pdeath_signal;	/* which new credentials take away */
+	current->clear_child_tid = (int __user *)rec->clear_child_tid;
+	kckpt_robust_list(current) = (struct robust_list_head __user *)rec->robust_list;
+	kckpt_rseq_set((struct rseq __user *)rec->rseq, rec->rseq_len, rec->rseq_sig);
+	task_set_restart(ctx, rec);
 	if (thread->early)
-		task_set_masks(&rec);
+		task_set_masks(rec);
 }
 
 const struct kckpt_family_ops kckpt_task_ops = {

@@ -7,7 +7,11 @@
 
 struct kckpt_ctx;
 struct kckpt_object;
+struct kckpt_task_rec;
 struct kckpt_thread;
+
+/* kckpt_task_rec() - restore: its record, by kckpt_rec_fields(). */
+const struct kckpt_task_rec *kckpt_task_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 
 /*
  * kckpt_task_disown() - a new task lets go of what it inherited from the caller's memory.
@@ -29,7 +33,7 @@ void kckpt_task_usual_end(struct task_struct *task, int __user *clear_child_tid)
 u64 kckpt_task_clone_flags(struct kckpt_ctx *ctx, struct kckpt_object *leader, struct kckpt_object *task);
 
 /* kckpt_task_plan() - restore: claim what nobody has claimed before; see kckpt_process_plan(). */
-int kckpt_task_plan(struct kckpt_ctx *ctx, struct kckpt_object *obj);
+void kckpt_task_plan(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 
 /* kckpt_task_pid() - restore: its pid, with a reference; NULL: it is gone. */
 struct pid *kckpt_task_pid(struct kckpt_ctx *ctx, u64 id);

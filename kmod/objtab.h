@@ -51,6 +51,7 @@ struct kckpt_object {
 
 	/* restore */
 	struct list_head records;
+	const void *fields;		/* of its main record; see kckpt_rec_fields() */
 	enum kckpt_object_state state;	/* set under kckpt_objtab.make_lock, or by the only one who makes it */
 	void *made;			/* what restore created; dropped by the family's release() */
 	void *made2;			/* the second one, where objects come in pairs */
