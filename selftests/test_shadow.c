@@ -123,6 +123,8 @@ TEST_LIMIT(shadow_of_a_tree, 300)
 	expect_the_time_of_the_capture(child_writes_in_turns);
 }
 
+#define NUMBERED 0x9e3779b97f4a7c15ULL	/* nobody else's pages, as the stack or the heap, have this */
+
 /* In turns; so many that several CPUs may copy their tables. Some are never there, and they begin at any address. */
 static int numbers_its_pages(void)
 {
@@ -136,8 +138,9 @@ static int numbers_its_pages(void)
 			page = (uint64_t *)(all + i * PAGE);
 			if (i % 5 == 0)
 				continue;
-			JOB_CHECK(*page == (turn ? i << 32 | turn : 0));
-			*page = i << 32 | (turn + 1);
+			JOB_CHECK(page[0] == (turn ? i << 32 | turn : 0));
+			page[1] = NUMBERED;
+			page[0] = i << 32 | (turn + 1);
 		}
 		__atomic_add_fetch(job_notes(), 1, __ATOMIC_SEQ_CST);
 	}
@@ -155,16 +158,16 @@ static bool is_of_one_moment(const struct image *image)
 	const size_t nr = memory_len / PAGE;
 	uint32_t *turns = calloc(nr, sizeof(*turns)), last = UINT32_MAX, first = 0;
 	struct image_walk walk;
-	uint64_t word;
+	uint64_t words[2];
 	bool good = true;
 	size_t i, at;
 
 	image_walk_begin(&walk, image);
 	while (image_walk_next(&walk)) {
 		for (at = 0; at < walk.data_len; at += PAGE) {
-			memcpy(&word, image->data + walk.data + at, sizeof(word));
-			if (word >> 32 < nr)	/* pages of others begin with a pointer, or zero */
-				turns[word >> 32] = word;
+			memcpy(words, image->data + walk.data + at, sizeof(words));
+			if (words[1] == NUMBERED && words[0] >> 32 < nr)
+				turns[words[0] >> 32] = words[0];
 		}
 	}
 	for (i = 1; i < nr; i++) {
