@@ -147,17 +147,38 @@ static const struct kckpt_object *find_object(struct kckpt_ctx *ctx, struct task
 	return NULL;
 }
 
+/* How many threads of the job have not even begun to end. */
+static u64 nr_to_begin(struct kckpt_ctx *ctx)
+{
+	struct kckpt_object *obj;
+	struct task_struct *task;
+	u64 nr = 0;
+
+	kckpt_for_each_object(&ctx->objs, obj) {
+		if (obj->family != KCKPT_F_process)
+			continue;
+		rcu_read_lock();
+		for_each_thread((struct task_struct *)obj->made, task)
+			nr += !READ_ONCE(task->exit_state) && !(task->flags & PF_EXITING);
+		rcu_read_unlock();
+		cond_resched();
+	}
+	return nr;
+}
+
 struct patience {
-	unsigned long left, since, end;	/* jiffies: for one that has not begun, since when, and for all of them */
-	const void *last;		/* who was waited for */
+	unsigned long left, since, end;	/* jiffies: while nobody begins to end, since when, and for all of them */
+	u64 nr_to_begin;
 };
 
-/* Is it @slowest's fault? Others may have begun meanwhile, with the CPU time that it did not get. */
-static bool is_over(struct patience *patience, const struct task_struct *slowest)
+/* Others may have begun meanwhile, with the CPU time that @slowest did not get. */
+static bool is_over(struct kckpt_ctx *ctx, struct patience *patience, const struct task_struct *slowest)
 {
-	if (patience->last != slowest)
+	u64 nr = nr_to_begin(ctx);
+
+	if (nr < patience->nr_to_begin)
 		patience->since = jiffies;
-	patience->last = slowest;
+	patience->nr_to_begin = nr;
 	return time_after(jiffies, patience->end) ||
 	       (!(slowest->flags & PF_EXITING) && time_after(jiffies, patience->since + patience->left));
 }
@@ -169,7 +190,7 @@ static int lose_patience(struct kckpt_ctx *ctx, struct task_struct *leader, stru
 
 	if (!slowest)
 		return 0;
-	if (is_over(patience, slowest))
+	if (is_over(ctx, patience, slowest))
 		err = kckpt_fail(ctx, find_object(ctx, slowest), KCKPT_E_KILL_TIMEOUT, 0, "");
 	put_task_struct(slowest);
 	return err;
@@ -181,7 +202,8 @@ static int lose_patience(struct kckpt_ctx *ctx, struct task_struct *leader, stru
  */
 static int wait_for_end(struct kckpt_ctx *ctx, u32 timeout_ms)
 {
-	struct patience patience = { .left = msecs_to_jiffies(timeout_ms), .since = jiffies };
+	struct patience patience = { .left = msecs_to_jiffies(timeout_ms), .since = jiffies,
+				     .nr_to_begin = U64_MAX };
 	struct kckpt_object *obj = NULL;
 	int err = 0;
 

@@ -4,12 +4,12 @@
  * wants them; digests and index come at the end, since they are known only then.
  */
 #include <linux/mm.h>
-#include <linux/sched/rt.h>
 #include <linux/sched/signal.h>
 #include <linux/timekeeping.h>
 #include <linux/utsname.h>
 #include <linux/uuid.h>
 
+#include "compat/task.h"
 #include "family.h"
 #include "fault.h"
 #include "save.h"
@@ -405,7 +405,8 @@ static void save_work(struct work_struct *work)
 void kckpt_save_ahead(struct kckpt_ctx *ctx, struct kckpt_save *save)
 {
 	/* Real-time tasks are not to wait for others of less priority. */
-	if (save->err || save->has_pages || kckpt_stream_left(&save->stream) >= 2 * KCKPT_CHUNK_SIZE || rt_task(current))
+	if (save->err || save->has_pages || kckpt_stream_left(&save->stream) >= 2 * KCKPT_CHUNK_SIZE ||
+	    kckpt_is_realtime(current))
 		return;
 	save->err = kckpt_stream_make_room(&save->stream);
 	if (save->err)

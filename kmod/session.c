@@ -476,6 +476,14 @@ static ssize_t session_take(struct kckpt_session *session, struct kckpt_chunk *c
 	return n;
 }
 
+/* Is there more to come of what is taken next? A worker ends where something has to be waited for. */
+static bool session_has_part(const struct kckpt_session *session)
+{
+	const struct kckpt_save *save = session->save;
+
+	return save->sink.apart && !save->has_pages && kckpt_stream_left(&save->stream) < KCKPT_CHUNK_SIZE;
+}
+
 /* What the sink has room for. Bytes; 0: the image is complete; or a negative errno, the sink's own or @failed. */
 static ssize_t session_fill_sink(struct kckpt_session *session, bool *failed)
 {
@@ -492,7 +500,7 @@ static ssize_t session_fill_sink(struct kckpt_session *session, bool *failed)
 			break;
 		if (!chunk && WARN_ON_ONCE(kckpt_stream_left(stream)))
 			session->save->err = -EIO;
-		if (!chunk) {
+		if (!chunk || session_has_part(session)) {
 			n = session_fill(session);
 			*failed = n < 0 && !done;
 			continue;

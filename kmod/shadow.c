@@ -524,8 +524,8 @@ static void shadow_drop_read(struct kckpt_ctx *ctx, struct kckpt_shadow *shadow,
 	/* Others may have the same pages, and look for them; or it is to stay as a whole. */
 	if (ctx->share || ctx->capture_flags & KCKPT_CAPTURE_SNAPSHOT || to <= from)
 		return;
-	if (mmap_read_lock_killable(shadow->mm))
-		return;
+	if (ctx->no_wait ? !mmap_read_trylock(shadow->mm) : mmap_read_lock_killable(shadow->mm))
+		return;		/* it can be done later */
 	for_each_vma_range(it, vma, to) {
 		kckpt_zap(vma, max(vma->vm_start, from), min(vma->vm_end, to) - max(vma->vm_start, from));
 		cond_resched();

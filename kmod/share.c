@@ -13,6 +13,7 @@
  *
  * Locks: mmap_lock of the source, then that of the new one (nested); no program runs in either.
  */
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/huge_mm.h>
 #include <linux/rmap.h>
@@ -134,6 +135,7 @@ struct kckpt_share *kckpt_share_begin(struct kckpt_ctx *ctx)
 	share = kckpt_alloc(sizeof(*share));
 	if (!share)
 		return ERR_PTR(kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "shared pages"));
+	share->memcg = get_mem_cgroup_from_mm(current->mm);
 	xa_init(&share->seen);
 	xa_init(&share->trees);
 	share->trees_known = ctx->parent && trees_find(ctx, share);
@@ -154,21 +156,27 @@ void kckpt_share_end(struct kckpt_share *share)
 	xa_destroy(&share->seen);
 	xa_destroy(&share->trees);
 	kckpt_share_rows_free(&share->rows);
+	mem_cgroup_put(share->memcg);
 	kvfree(share);
 }
 
 void kckpt_share_note(struct kckpt_share *share, const struct kckpt_object *obj, unsigned long addr, struct page *page,
 		      bool huge)
 {
+	/* Nobody is killed for it; and a worker, who may be the one that notes, is not charged for anything by itself. */
+	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NORETRY | __GFP_NOWARN;
+	struct mem_cgroup *others;
 	void *entry;
 
 	if (!kckpt_page_has_others(page) || obj->id >= SEEN_MAX_ID)
 		return;
 	entry = xa_mk_value(obj->id << SEEN_ID_SHIFT | (huge ? SEEN_HUGE : 0) | addr >> PAGE_SHIFT);
 	get_page(page);
+	others = set_active_memcg(share->memcg);
 	/* Without memory for it, the others save it again. One that is known stays where it was. */
-	if (kckpt_should_fail() || xa_insert(&share->seen, page_to_pfn(page), entry, GFP_KERNEL_ACCOUNT))
+	if (kckpt_should_fail() || xa_insert(&share->seen, page_to_pfn(page), entry, gfp))
 		put_page(page);
+	set_active_memcg(others);
 }
 
 /* The address space that this page was saved with, at the same address; 0: none. */

@@ -23,6 +23,7 @@ struct kckpt_share_rows {
 struct kckpt_share {
 	/* By frame: which address space it was saved with, and at what address. Each with a reference to the page. */
 	struct xarray seen;
+	struct mem_cgroup *memcg;	/* that pays for this */
 	/* For increments: anon_vma tree -> the address space that has areas of it; 0: several. */
 	struct xarray trees;
 	bool trees_known;

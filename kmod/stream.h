@@ -34,7 +34,7 @@ struct kckpt_chunk {
 	bool foreign;			/* some of its pages are not our own, */
 	bool changes;			/* and may change once the job runs */
 	u64 digest;
-	struct xxh64_state hash;	/* restore: over what came before any page, */
+	struct xxh64_state hash;	/* over what came before any page in a restore, */
 	u32 hashed;			/* so many bytes; they are not kept */
 	struct page *pages[KCKPT_CHUNK_PAGES];	/* a reference each */
 };

@@ -14,11 +14,11 @@
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
-#include <linux/sched/rt.h>
 #include <linux/sched/signal.h>
 #include <linux/workqueue.h>
 
 #include "compat/mm.h"
+#include "compat/task.h"
 #include "fault.h"
 #include "ksym.h"
 #include "share.h"
@@ -129,7 +129,7 @@ bool kckpt_tables_are_many(struct mm_struct *mm)
  */
 static u32 tables_helpers(unsigned long pieces, const struct kckpt_tables_how *how)
 {
-	if (!how->together || rt_task(current) || IS_ENABLED(CONFIG_DEBUG_VM) || IS_ENABLED(CONFIG_LOCKDEP))
+	if (!how->together || kckpt_is_realtime(current) || IS_ENABLED(CONFIG_DEBUG_VM) || IS_ENABLED(CONFIG_LOCKDEP))
 		return 0;
 	return min3(num_online_cpus() - 1, MAX_HELPERS, (unsigned int)min(pieces / 2, 1UL << 16));
 }

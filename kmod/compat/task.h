@@ -229,4 +229,13 @@ static inline bool kckpt_is_off_cpu(struct task_struct *task)
 #define kckpt_change_pid(freed, task, type, pid) kcall(change_pid)(task, type, pid)
 #endif
 
+/*
+ * kckpt_is_realtime() - is it of a policy that goes before all usual tasks? rt_task() leaves out deadlines since
+ * 130fd056dd82 ("sched/rt: Clean up usage of rt_task()") (v6.12).
+ */
+static inline bool kckpt_is_realtime(const struct task_struct *task)
+{
+	return task->prio < MAX_RT_PRIO;
+}
+
 #endif
