@@ -167,8 +167,8 @@ int kckpt_rec_only(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 ki
 		   const u32 *tail_nr, u32 tail_unit, const void **tail);
 
 /*
- * kckpt_rec_fields() - the same without a tail, read once and kept with the object, for all who look at them later. By who
- * checks the records, one after the other; NULL: reported. From then on by anybody, and never NULL.
+ * kckpt_rec_fields() - the same without a tail, read once and kept with the object for all who look at them later. By
+ * who checks the records, one after the other; NULL: reported. From then on by anybody, and never NULL.
  */
 const void *kckpt_rec_fields(struct kckpt_ctx *ctx, struct kckpt_object *obj, u16 kind, size_t size);
 

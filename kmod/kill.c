@@ -78,8 +78,8 @@ bool kckpt_kill_is_quiet(struct kckpt_ctx *ctx)
 /* ---- until they are gone ---- */
 
 /*
- * Of the threads of @leader one that has not ended, with a reference; rather one that has not even begun to. NULL: all have,
- * though a tracer may not have let go of some.
+ * Of the threads of @leader one that has not ended, with a reference; rather one that has not even begun to. NULL: all
+ * have, though a tracer may not have let go of some.
  */
 static struct task_struct *get_slowest(struct task_struct *leader)
 {

@@ -27,7 +27,7 @@ struct kckpt_batch {
 	DECLARE_BITMAP(is_same, KCKPT_MAX_BATCH);	/* pages[] that may become runs of these */
 };
 
-/* With ctx->no_wait: what comes next has to be waited for, or nobody wants it any more. *@addr tells how far it came. */
+/* With ctx->no_wait: what comes next has to be waited for, or nobody wants it any more. *@addr tells how far it is. */
 #define KCKPT_WAITS 2
 
 /*

@@ -53,10 +53,10 @@ int kckpt_save_records_end(struct kckpt_ctx *ctx, struct kckpt_save *save);
 int kckpt_save_fill(struct kckpt_ctx *ctx, struct kckpt_save *save, bool *at_tail);
 
 /*
- * kckpt_save_ahead() - have a worker make the chunk of the stream after those that are there, as far as nobody has to be
- * waited for. Until kckpt_save_join(), nothing of the save or of the context may be touched but chunks that are there and
- * the sink. An error is reported at once, and returned by the next fill. For the few pages that the worker allocates for
- * a chunk nobody is charged: it could not be killed for that.
+ * kckpt_save_ahead() - have a worker make the chunk of the stream after those that are there, as far as nobody has to
+ * be waited for. Until kckpt_save_join(), nothing of the save or of the context may be touched but chunks that are
+ * there and the sink. An error is reported at once, and returned by the next fill. For the few pages that the worker
+ * allocates for a chunk nobody is charged: it could not be killed for that.
  */
 void kckpt_save_ahead(struct kckpt_ctx *ctx, struct kckpt_save *save);
 void kckpt_save_join(struct kckpt_save *save);

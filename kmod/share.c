@@ -163,7 +163,7 @@ void kckpt_share_end(struct kckpt_share *share)
 void kckpt_share_note(struct kckpt_share *share, const struct kckpt_object *obj, unsigned long addr, struct page *page,
 		      bool huge)
 {
-	/* Nobody is killed for it; and a worker, who may be the one that notes, is not charged for anything by itself. */
+	/* Nobody is killed for it; and workers, who may be the ones that note, are not charged by themselves. */
 	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NORETRY | __GFP_NOWARN;
 	struct mem_cgroup *others;
 	void *entry;

@@ -8,8 +8,8 @@
  * into pages of our own. So are those of the job, if they may change and somebody wants pages that never do. In a
  * restore, what comes before the first page of a chunk, as the records do, goes into its digest at once.
  *
- * Who has the session uses it, or the worker that it has asked to go on and waits for (save.h); the others have only the
- * chunk that they were given.
+ * Who has the session uses it, or the worker that it has asked to go on and waits for (save.h); the others have only
+ * the chunk that they were given.
  */
 #ifndef KCKPT_STREAM_H
 #define KCKPT_STREAM_H
