@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -115,6 +116,29 @@ TEST(stuck_request_does_not_lock_a_pipe)
 	EXPECT_EQ(0, wait_exit(pid, 60000));
 	close(dev);
 	fuse_abort();
+}
+
+/* ---- a task that does not end ---- */
+
+/* Held by a tracer before it even begins to: not for ever, and it is named. It ends when it is let go. */
+TEST_LIMIT(stuck_before_its_end_is_named_in_time, 120)
+{
+	int dev = device_open(), status;
+	struct image image = {};
+	struct job job;
+	double from;
+
+	runner_start(&job);
+	ASSERT_EQ(0, device_freeze(dev, job.cgroup) ?: device_capture(dev) ?: device_read(dev, &image));
+	ASSERT_EQ(0, ptrace(PTRACE_SEIZE, job.pid, 0, PTRACE_O_TRACEEXIT));
+	from = now();
+	EXPECT_EQ(ETIMEDOUT, device_do(dev, KCKPT_IOC_KILL));
+	EXPECT_TRUE(now() - from > 9 && now() - from < 10 + 5 * test_patience());
+	EXPECT_TRUE(is_reported(dev, KCKPT_E_KILL_TIMEOUT, job.pid));
+	close(dev);
+	EXPECT_EQ(job.pid, waitpid(job.pid, &status, __WALL));
+	EXPECT_EQ(0, ptrace(PTRACE_DETACH, job.pid, 0, 0));
+	EXPECT_TRUE(runner_is_gone(&job));
 }
 
 /* ---- a dump, and a restore, that need its answer ---- */
