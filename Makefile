@@ -77,7 +77,7 @@ build/userspace/CMakeCache.txt: CMakeLists.txt | deps
 # Each test_FAMILY.c is one program, with all of selftests/lib.
 TEST_PROGRAMS := $(patsubst selftests/%.c,build/selftests/%,$(wildcard selftests/test_*.c))
 TEST_LIB := $(patsubst selftests/%.c,build/selftests/%.o,$(wildcard selftests/lib/*.c))
-TEST_HEADERS := $(wildcard selftests/lib/*.h include/kckpt/*)
+TEST_HEADERS := $(wildcard selftests/lib/*.h include/kckpt/* include/kckpt/*/*)
 TEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Iinclude -Iselftests/lib -pthread
 TEST_LDLIBS := -lm -lutil -lxxhash
 
@@ -100,7 +100,7 @@ $(BENCH_PROGRAMS): build/selftests/%: selftests/bench/%.c | deps
 LIBKCKPT := build/userspace/libkckpt.so
 LIBKCKPT_LDLIBS := -Lbuild/userspace -lkckpt -Wl,-rpath,$(CURDIR)/build/userspace
 
-$(LIBKCKPT): $(wildcard userspace/libkckpt/* include/kckpt/*) | userspace
+$(LIBKCKPT): $(wildcard userspace/libkckpt/* include/kckpt/* include/kckpt/*/*) | userspace
 	@touch $@
 
 build/selftests/test_lib: TEST_LDLIBS += $(LIBKCKPT_LDLIBS)

@@ -200,7 +200,7 @@ static void thread_become(struct kckpt_thread *thread)
 
 	kckpt_task_go(ctx, thread);
 	*current_pt_regs() = thread->regs;
-	thread_stop(kckpt_thread_stop_signal(ctx, thread->task));
+	thread_stop(kckpt_thread_stop_signal(thread->task));
 	/* With a signal flagged, the kernel's own rules for restarting the call apply to what is in ax. */
 	set_tsk_thread_flag(current, TIF_SIGPENDING);
 }
@@ -269,7 +269,7 @@ static int thread_main(void *arg)
 	kckpt_task_disown(current);
 	err = thread_run(thread);
 	if (!err) {
-		ends = kckpt_thread_exit_code(&thread->session->ctx, thread->task, &code);
+		ends = kckpt_thread_exit_code(thread->task, &code);
 		err = thread_leave(thread, ends);
 	}
 	if (err) {
@@ -351,14 +351,14 @@ static bool crew_inherits_cgroup(struct kckpt_ctx *ctx, const struct kckpt_objec
 {
 	struct kckpt_object *creator = process->creator ? kckpt_process_of(ctx, process->creator) : NULL;
 
-	return creator && kckpt_process_rec(ctx, creator)->cgroup == cgroup;
+	return creator && kckpt_process_rec(creator)->cgroup == cgroup;
 }
 
 /* The folder of its cgroup, at a descriptor of the creator for as long as it takes. -ENOENT: there is no need. */
 static int crew_open_cgroup(struct kckpt_session *session, struct kckpt_object *process)
 {
 	struct kckpt_ctx *ctx = &session->ctx;
-	u64 id = kckpt_process_rec(ctx, process)->cgroup;
+	u64 id = kckpt_process_rec(process)->cgroup;
 	struct kckpt_object *cgroup = kckpt_objtab_get(&ctx->objs, id);
 	int fd;
 
@@ -377,7 +377,7 @@ int kckpt_crew_clone_process(struct kckpt_session *session, struct kckpt_object 
 	struct kckpt_ctx *ctx = &session->ctx;
 	struct kckpt_object *leader = kckpt_process_leader(ctx, process);
 	struct kckpt_thread *thread = thread_alloc(session, leader);
-	bool ended = kckpt_process_ended(ctx, process);
+	bool ended = kckpt_process_ended(process);
 	pid_t want = process->where.pid, pid;
 	struct kernel_clone_args args = {
 		.flags = CLONE_UNTRACED | kckpt_process_clone_flags(process),
@@ -450,7 +450,7 @@ static bool crew_doomed(struct kckpt_session *session)
 	kckpt_for_each_object(&session->ctx.objs, obj) {
 		task = obj->made;
 		if (obj->family == KCKPT_F_process && task && task->signal->flags & SIGNAL_GROUP_EXIT)
-			doomed |= !kckpt_process_ended(&session->ctx, obj);
+			doomed |= !kckpt_process_ended(obj);
 	}
 	spin_unlock(&session->crew.lock);
 	return doomed;
@@ -561,7 +561,7 @@ static bool crew_all_ended(struct kckpt_session *session)
 
 	kckpt_for_each_object(&session->ctx.objs, obj) {
 		task = obj->made;
-		if (obj->family == KCKPT_F_process && kckpt_process_ended(&session->ctx, obj) &&
+		if (obj->family == KCKPT_F_process && kckpt_process_ended(obj) &&
 		    READ_ONCE(task->exit_state) != EXIT_ZOMBIE)
 			return false;
 	}

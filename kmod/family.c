@@ -9,6 +9,7 @@
 #include "family.h"
 #include "fault.h"
 #include "ksym.h"
+#include "load.h"
 #include "obj_path.h"
 
 static const struct kckpt_family_ops *const families[] = {
@@ -148,6 +149,12 @@ const struct kckpt_rec *kckpt_rec_next(const struct kckpt_object *obj, u16 kind,
 	return NULL;
 }
 
+static int rec_unknown_fields(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const struct kckpt_rec *rec)
+{
+	return kckpt_fail(ctx, obj, KCKPT_E_IMAGE_NEWER, 0, "record %u.%u has unknown fields", obj->family,
+			  rec->head.kind);
+}
+
 int kckpt_rec_get(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const struct kckpt_rec *rec, void *dst,
 		  size_t size, const u32 *tail_nr, u32 tail_unit, const void **tail)
 {
@@ -167,33 +174,61 @@ int kckpt_rec_get(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const s
 	if (fields < size)
 		memset(dst + fields, 0, size - fields);
 	else if (memchr_inv(rec->data + size, 0, fields - size))
-		return kckpt_fail(ctx, obj, KCKPT_E_IMAGE_NEWER, 0, "record %u.%u has unknown fields",
-				  obj->family, rec->head.kind);
+		return rec_unknown_fields(ctx, obj, rec);
 	return 0;
+}
+
+/* NULL, after a report: there is not just one. */
+static const struct kckpt_rec *rec_only(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind)
+{
+	const struct kckpt_rec *rec = kckpt_rec_next(obj, kind, NULL);
+
+	if (rec && !kckpt_rec_next(obj, kind, rec))
+		return rec;
+	kckpt_bad_image(ctx, obj, "not one record %u.%u", obj->family, kind);
+	return NULL;
 }
 
 int kckpt_rec_only(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 kind, void *dst, size_t size,
 		   const u32 *tail_nr, u32 tail_unit, const void **tail)
 {
-	const struct kckpt_rec *rec = kckpt_rec_next(obj, kind, NULL);
+	const struct kckpt_rec *rec = rec_only(ctx, obj, kind);
 
-	if (!rec || kckpt_rec_next(obj, kind, rec))
-		return kckpt_bad_image(ctx, obj, "not one record %u.%u", obj->family, kind);
-	return kckpt_rec_get(ctx, obj, rec, dst, size, tail_nr, tail_unit, tail);
+	return rec ? kckpt_rec_get(ctx, obj, rec, dst, size, tail_nr, tail_unit, tail) : -EBADMSG;
 }
 
-const void *kckpt_rec_fields(struct kckpt_ctx *ctx, struct kckpt_object *obj, u16 kind, size_t size)
+/* One that is shorter, since its version had fewer fields. */
+static int rec_keep_longer(struct kckpt_ctx *ctx, struct kckpt_object *obj, const struct kckpt_rec *rec, size_t size)
 {
+	int err = kckpt_load_check_limit(ctx);
 	void *fields;
 
-	if (obj->fields)
-		return obj->fields;
-	fields = kckpt_recbuf_reserve(&ctx->records, size);
+	if (err)
+		return err;
+	fields = kckpt_should_fail() ? NULL : kckpt_recbuf_reserve(&ctx->records, size);
 	if (!fields)
-		kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "record of %zu bytes", size);
-	else if (!kckpt_rec_only(ctx, obj, kind, fields, size, NULL, 0, NULL))
+		return kckpt_fail(ctx, obj, KCKPT_E_NO_MEMORY, 0, "record of %zu bytes", size);
+	err = kckpt_rec_get(ctx, obj, rec, fields, size, NULL, 0, NULL);
+	if (!err)
 		obj->fields = fields;
-	return obj->fields;
+	return err;
+}
+
+int kckpt_rec_keep(struct kckpt_ctx *ctx, struct kckpt_object *obj, u16 kind, size_t size)
+{
+	const struct kckpt_rec *rec;
+
+	if (obj->fields)
+		return 0;
+	rec = rec_only(ctx, obj, kind);
+	if (!rec)
+		return -EBADMSG;
+	if (rec->head.size < size)
+		return rec_keep_longer(ctx, obj, rec, size);
+	if (memchr_inv(rec->data + size, 0, rec->head.size - size))
+		return rec_unknown_fields(ctx, obj, rec);
+	obj->fields = rec->data;
+	return 0;
 }
 
 char *kckpt_rec_path(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const void *tail, u32 len)

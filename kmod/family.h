@@ -167,10 +167,10 @@ int kckpt_rec_only(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 ki
 		   const u32 *tail_nr, u32 tail_unit, const void **tail);
 
 /*
- * kckpt_rec_fields() - the same without a tail, read once and kept with the object for all who look at them later. By
- * who checks the records, one after the other; NULL: reported. From then on by anybody, and never NULL.
+ * kckpt_rec_keep() - the same without a tail, kept in @obj->fields for all who look at them later: where they are, unless
+ * the record is shorter. By who checks the records, one after the other. 0, or after a report a negative errno.
  */
-const void *kckpt_rec_fields(struct kckpt_ctx *ctx, struct kckpt_object *obj, u16 kind, size_t size);
+int kckpt_rec_keep(struct kckpt_ctx *ctx, struct kckpt_object *obj, u16 kind, size_t size);
 
 /* kckpt_rec_path() - a tail as a path: copied, NUL-terminated, absolute; free with kfree(). */
 char *kckpt_rec_path(struct kckpt_ctx *ctx, const struct kckpt_object *obj, const void *tail, u32 len);

@@ -204,11 +204,14 @@ static int wait_for_end(struct kckpt_ctx *ctx, u32 timeout_ms)
 {
 	struct patience patience = { .left = msecs_to_jiffies(timeout_ms), .since = jiffies,
 				     .nr_to_begin = U64_MAX };
-	struct kckpt_object *obj = NULL;
+	struct kckpt_object *obj = NULL, *last = NULL;
 	int err = 0;
 
 	patience.end = jiffies + PATIENCE * patience.left;
 	while (!err && (obj = next_process(ctx, obj))) {
+		if (obj != last)	/* another one has ended, on CPU time that this one did not get */
+			patience.since = jiffies;
+		last = obj;
 		await(obj->made);
 		err = fatal_signal_pending(current) ? -EINTR : lose_patience(ctx, obj->made, &patience);
 	}

@@ -202,10 +202,18 @@ static int load_apply_shares(struct kckpt_ctx *ctx, struct kckpt_load *load)
 	return kckpt_share_apply(ctx, obj, &load->shares);
 }
 
+int kckpt_load_check_limit(struct kckpt_ctx *ctx)
+{
+	if (ctx->objs.bytes + ctx->records.held <= LOAD_MAX_RECORDS)
+		return 0;
+	return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_LIMIT, 0, "records of more than %llu bytes", LOAD_MAX_RECORDS);
+}
+
 /* Room for a record, whose header is known. */
 static int load_alloc_record(struct kckpt_ctx *ctx, struct kckpt_load *load)
 {
 	size_t size = sizeof(*load->rec) + ALIGN(load->head.size, 8);
+	int err;
 
 	if (load->head.family == KCKPT_F_stream) {
 		load->rec = kckpt_alloc(size);
@@ -213,9 +221,9 @@ static int load_alloc_record(struct kckpt_ctx *ctx, struct kckpt_load *load)
 		if (load->records_done || !load->head.size)
 			return load_bad(ctx, load, "order of records");
 		load->rec = kckpt_recbuf_reserve(&ctx->records, size);
-		if (ctx->objs.bytes + ctx->records.held > LOAD_MAX_RECORDS)
-			return kckpt_fail(ctx, NULL, KCKPT_E_IMAGE_LIMIT, 0, "records of more than %llu bytes",
-					  LOAD_MAX_RECORDS);
+		err = kckpt_load_check_limit(ctx);
+		if (err)
+			return err;
 	}
 	if (!load->rec)
 		return kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "record of %zu bytes", size);

@@ -80,6 +80,9 @@ ssize_t kckpt_load_write(struct kckpt_ctx *ctx, struct kckpt_load *load, struct 
  */
 ssize_t kckpt_load_file(struct kckpt_ctx *ctx, struct kckpt_load *load, struct file *file, loff_t *pos, u64 max);
 
+/* kckpt_load_check_limit() - is all that is kept of the records within what an image may have? Reports if not. */
+int kckpt_load_check_limit(struct kckpt_ctx *ctx);
+
 /* kckpt_load_complete() - 0 if the whole image was taken and is right, else a reported error. */
 int kckpt_load_complete(struct kckpt_ctx *ctx, struct kckpt_load *load);
 

@@ -117,7 +117,6 @@ static int group_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj, struct kck
 static int group_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
 	struct kckpt_object *leader = NULL;
-	const struct kckpt_process_rec *process;
 	struct kckpt_group_rec rec;
 	bool taken;
 	int err = group_rec(ctx, obj, &rec);
@@ -128,10 +127,10 @@ static int group_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 		return kckpt_bad_image(ctx, obj, "session or process group");
 	if (rec.leader) {
 		leader = kckpt_ref(ctx, obj, rec.leader, KCKPT_F_process);
-		process = leader ? kckpt_process_rec(ctx, leader) : NULL;
-		if (!process)
-			return -EBADMSG;
-		return process->pid == rec.id ? 0 : kckpt_bad_image(ctx, obj, "leader of a group");
+		err = leader ? kckpt_process_rec_keep(ctx, leader) : -EBADMSG;
+		if (err)
+			return err;
+		return kckpt_process_rec(leader)->pid == rec.id ? 0 : kckpt_bad_image(ctx, obj, "leader of a group");
 	}
 	rcu_read_lock();
 	taken = find_vpid(rec.id);

@@ -329,21 +329,21 @@ static int process_dump(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 /* ---- restore: checks ---- */
 
-const struct kckpt_process_rec *kckpt_process_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+int kckpt_process_rec_keep(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	return kckpt_rec_fields(ctx, obj, KCKPT_K_process, sizeof(struct kckpt_process_rec));
+	return kckpt_rec_keep(ctx, obj, KCKPT_K_process, sizeof(struct kckpt_process_rec));
 }
 
 struct kckpt_object *kckpt_process_of(struct kckpt_ctx *ctx, struct kckpt_object *task)
 {
 	if (!task || task->process)
 		return task ? task->process : NULL;
-	return kckpt_ref(ctx, task, kckpt_task_rec(ctx, task)->process, KCKPT_F_process);
+	return kckpt_ref(ctx, task, kckpt_task_rec(task)->process, KCKPT_F_process);
 }
 
 struct kckpt_object *kckpt_process_leader(struct kckpt_ctx *ctx, struct kckpt_object *process)
 {
-	return kckpt_ref(ctx, process, kckpt_process_rec(ctx, process)->leader, KCKPT_F_task);
+	return kckpt_ref(ctx, process, kckpt_process_rec(process)->leader, KCKPT_F_task);
 }
 
 /* All that the first version of the format has, and with them those that process_lift_limits() lifts. */
@@ -402,10 +402,12 @@ static int process_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 	const u32 known = KCKPT_PROCESS_SUBREAPER | KCKPT_PROCESS_ENDED | KCKPT_PROCESS_STOPPED |
 			  KCKPT_PROCESS_CONTINUED | KCKPT_PROCESS_PARENT_EXECED;
 	const u32 state = KCKPT_PROCESS_ENDED | KCKPT_PROCESS_STOPPED | KCKPT_PROCESS_CONTINUED;
-	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, obj);
+	const struct kckpt_process_rec *rec;
+	int err = kckpt_process_rec_keep(ctx, obj);
 
-	if (!rec)
-		return -EBADMSG;
+	if (err)
+		return err;
+	rec = kckpt_process_rec(obj);
 	obj->where.pid = rec->pid;
 	if (rec->oom_score_adj < OOM_SCORE_ADJ_MIN || rec->oom_score_adj > OOM_SCORE_ADJ_MAX ||
 	    rec->process_flags & ~known || hweight32(rec->process_flags & state) > 1 || rec->exit_code > 0xffff ||
@@ -443,7 +445,7 @@ static bool plan_ends_agree(struct kckpt_ctx *ctx, struct kckpt_object *process,
 	u32 living = 0, ended;
 
 	for (task = process->first; task; task = task->next) {
-		ended = kckpt_task_rec(ctx, task)->task_flags & KCKPT_TASK_ENDED;
+		ended = kckpt_task_rec(task)->task_flags & KCKPT_TASK_ENDED;
 		if (!ended)
 			living++;
 		else if (task->id != rec->leader)
@@ -490,7 +492,7 @@ static int plan_threads(struct kckpt_ctx *ctx)
 	kckpt_for_each_object(&ctx->objs, process) {
 		if (process->family != KCKPT_F_process)
 			continue;
-		rec = kckpt_process_rec(ctx, process);
+		rec = kckpt_process_rec(process);
 		for (nr = 0, task = process->first; task; task = task->next)
 			nr++;
 		if (nr != rec->nr_threads || !plan_leader_first(process, rec) || !plan_ends_agree(ctx, process, rec))
@@ -509,10 +511,10 @@ static struct kckpt_object *plan_parent(struct kckpt_ctx *ctx, const struct kckp
 /* The first of those that share memory and whose parents do not: it makes the memory. */
 static void plan_mm_owner(struct kckpt_ctx *ctx, struct kckpt_object *process)
 {
-	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, process);
+	const struct kckpt_process_rec *rec = kckpt_process_rec(process);
 	struct kckpt_object *mm = kckpt_objtab_get(&ctx->objs, rec->mm), *parent = plan_parent(ctx, rec);
 
-	if (mm && !mm->creator && !(parent && kckpt_process_rec(ctx, parent)->mm == rec->mm))
+	if (mm && !mm->creator && !(parent && kckpt_process_rec(parent)->mm == rec->mm))
 		mm->creator = process;
 }
 
@@ -520,10 +522,10 @@ static void plan_mm_owner(struct kckpt_ctx *ctx, struct kckpt_object *process)
 static int plan_sharer(struct kckpt_ctx *ctx, struct kckpt_object *process, const struct kckpt_process_rec *rec,
 		       struct kckpt_object *owner)
 {
-	const struct kckpt_process_rec *its = owner ? kckpt_process_rec(ctx, owner) : NULL, *up;
+	const struct kckpt_process_rec *its = owner ? kckpt_process_rec(owner) : NULL, *up;
 	struct kckpt_object *parent = plan_parent(ctx, rec), *creator;
 
-	up = parent ? kckpt_process_rec(ctx, parent) : NULL;
+	up = parent ? kckpt_process_rec(parent) : NULL;
 	process->value = BORN_VM;
 	if (its && up && up->mm == rec->mm) {
 		creator = kckpt_objtab_get(&ctx->objs, rec->parent);
@@ -542,7 +544,7 @@ static int plan_sharer(struct kckpt_ctx *ctx, struct kckpt_object *process, cons
 
 static int plan_process(struct kckpt_ctx *ctx, struct kckpt_object *process)
 {
-	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, process);
+	const struct kckpt_process_rec *rec = kckpt_process_rec(process);
 	struct kckpt_object *mm = kckpt_objtab_get(&ctx->objs, rec->mm), *sighand;
 	int err;
 
@@ -703,7 +705,7 @@ static int thread_clone_others(struct kckpt_ctx *ctx, struct kckpt_thread *threa
 		return 0;
 	while (!err && (task = kckpt_crew_next_thread(ctx->crew, process)))
 		err = kckpt_crew_clone_thread(thread->session, task,
-					      kckpt_task_clone_flags(ctx, process->first, task));
+					      kckpt_task_clone_flags(process->first, task));
 	return err;
 }
 
@@ -732,7 +734,7 @@ static int process_begin(struct kckpt_ctx *ctx, struct kckpt_object *obj, const 
 
 static int leader_begin(struct kckpt_ctx *ctx, struct kckpt_object *process, struct kckpt_thread *thread)
 {
-	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, process);
+	const struct kckpt_process_rec *rec = kckpt_process_rec(process);
 	int err = process_begin(ctx, process, rec) ?:
 		  thread_clone_others(ctx, thread, process) ?:
 		  thread_clone_children(thread);
@@ -763,7 +765,7 @@ static int thread_begin(struct kckpt_ctx *ctx, struct kckpt_object *process, str
 	if (current->files != current->group_leader->files)
 		err = kckpt_files_disown(ctx, thread->task);
 	if (!err && thread_makes_memory(process, thread->task))
-		err = kckpt_make_own(ctx, process, kckpt_process_rec(ctx, process)->mm);
+		err = kckpt_make_own(ctx, process, kckpt_process_rec(process)->mm);
 	return err ?: thread_clone_others(ctx, thread, process) ?: thread_clone_children(thread);
 }
 
@@ -783,7 +785,7 @@ int kckpt_process_link(struct kckpt_ctx *ctx)
 	kckpt_for_each_object(&ctx->objs, obj) {
 		if (obj->family != KCKPT_F_process)
 			continue;
-		rec = kckpt_process_rec(ctx, obj);
+		rec = kckpt_process_rec(obj);
 		err = kckpt_group_join(ctx, obj, rec->session, PIDTYPE_SID) ?:
 		      kckpt_group_join(ctx, obj, rec->pgrp, PIDTYPE_PGID);
 		if (err)
@@ -804,7 +806,7 @@ static int process_timers(struct kckpt_ctx *ctx, const struct kckpt_process_rec 
 static int process_build(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
 	struct kckpt_object *obj = thread->task->process, *mm;
-	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, obj);
+	const struct kckpt_process_rec *rec = kckpt_process_rec(obj);
 	int err = kckpt_make_own(ctx, obj, rec->sighand) ?: kckpt_make_own(ctx, obj, rec->mm);
 
 	if (err)
@@ -858,14 +860,14 @@ bool kckpt_thread_stands_alone(struct kckpt_ctx *ctx, const struct kckpt_thread 
 	struct kckpt_object *process = thread->task->process;
 
 	/* Timers may signal any thread, by its mask: not one that blocks everything still. */
-	return !thread_group_leader(current) && !kckpt_process_rec(ctx, process)->timers &&
+	return !thread_group_leader(current) && !kckpt_process_rec(process)->timers &&
 	       kckpt_task_stands_alone(ctx, process->first, thread->task);
 }
 
 int kckpt_thread_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
 	struct kckpt_object *process = thread->task->process;
-	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, process);
+	const struct kckpt_process_rec *rec = kckpt_process_rec(process);
 	bool leader = thread_group_leader(current);
 	int err;
 
@@ -875,17 +877,17 @@ int kckpt_thread_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 	return err ?: leader ? process_timers(ctx, rec, kckpt_timers_arm) : 0;
 }
 
-u32 kckpt_thread_stop_signal(struct kckpt_ctx *ctx, struct kckpt_object *task)
+u32 kckpt_thread_stop_signal(struct kckpt_object *task)
 {
-	bool stopped = kckpt_process_rec(ctx, task->process)->process_flags & KCKPT_PROCESS_STOPPED;
+	bool stopped = kckpt_process_rec(task->process)->process_flags & KCKPT_PROCESS_STOPPED;
 
-	return stopped ? kckpt_task_rec(ctx, task)->stop_signal : 0;
+	return stopped ? kckpt_task_rec(task)->stop_signal : 0;
 }
 
-bool kckpt_thread_exit_code(struct kckpt_ctx *ctx, struct kckpt_object *task, u32 *code)
+bool kckpt_thread_exit_code(struct kckpt_object *task, u32 *code)
 {
-	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, task->process);
-	const struct kckpt_task_rec *thread = kckpt_task_rec(ctx, task);
+	const struct kckpt_process_rec *rec = kckpt_process_rec(task->process);
+	const struct kckpt_task_rec *thread = kckpt_task_rec(task);
 
 	*code = rec->process_flags & KCKPT_PROCESS_ENDED ? rec->exit_code : thread->exit_code;
 	return thread->task_flags & KCKPT_TASK_ENDED;
@@ -917,14 +919,14 @@ int kckpt_process_seal(struct kckpt_ctx *ctx)
 	return err;
 }
 
-bool kckpt_process_ended(struct kckpt_ctx *ctx, struct kckpt_object *obj)
+bool kckpt_process_ended(struct kckpt_object *obj)
 {
-	return kckpt_process_rec(ctx, obj)->process_flags & KCKPT_PROCESS_ENDED;
+	return kckpt_process_rec(obj)->process_flags & KCKPT_PROCESS_ENDED;
 }
 
 void kckpt_process_set_exit_signal(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	const struct kckpt_process_rec *rec = kckpt_process_rec(ctx, obj);
+	const struct kckpt_process_rec *rec = kckpt_process_rec(obj);
 	struct kckpt_object *parent = plan_parent(ctx, rec);
 	struct task_struct *task = obj->made;
 

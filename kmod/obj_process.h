@@ -8,8 +8,9 @@
 
 #include <linux/types.h>
 
+#include "objtab.h"
+
 struct kckpt_ctx;
-struct kckpt_object;
 struct kckpt_process_rec;
 struct kckpt_thread;
 struct task_struct;
@@ -17,8 +18,15 @@ struct task_struct;
 /* kckpt_intern_process() - the process that @task belongs to; interned once per thread. */
 struct kckpt_object *kckpt_intern_process(struct kckpt_ctx *ctx, struct task_struct *task);
 
-/* kckpt_process_rec() - restore: its record, by kckpt_rec_fields(). */
-const struct kckpt_process_rec *kckpt_process_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj);
+/*
+ * kckpt_process_rec() - restore: its record, which was checked. kckpt_process_rec_keep() - who needs it before that
+ * has it read, by kckpt_rec_keep().
+ */
+static inline const struct kckpt_process_rec *kckpt_process_rec(const struct kckpt_object *process)
+{
+	return process->fields;
+}
+int kckpt_process_rec_keep(struct kckpt_ctx *ctx, struct kckpt_object *obj);
 
 /* kckpt_process_of() - restore: the process object of a thread. */
 struct kckpt_object *kckpt_process_of(struct kckpt_ctx *ctx, struct kckpt_object *task);
@@ -53,16 +61,16 @@ bool kckpt_thread_stands_alone(struct kckpt_ctx *ctx, const struct kckpt_thread 
 int kckpt_thread_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread);
 
 /* kckpt_thread_stop_signal() - the signal that a thread shall be stopped by; 0: it runs. */
-u32 kckpt_thread_stop_signal(struct kckpt_ctx *ctx, struct kckpt_object *task);
+u32 kckpt_thread_stop_signal(struct kckpt_object *task);
 
 /* kckpt_thread_exit_code() - shall it end at once, and with what? */
-bool kckpt_thread_exit_code(struct kckpt_ctx *ctx, struct kckpt_object *task, u32 *code);
+bool kckpt_thread_exit_code(struct kckpt_object *task, u32 *code);
 
 /* kckpt_process_seal() - when all threads are finished: limits, which their finishing must not run into. */
 int kckpt_process_seal(struct kckpt_ctx *ctx);
 
 /* kckpt_process_ended() - restore: is it a zombie? */
-bool kckpt_process_ended(struct kckpt_ctx *ctx, struct kckpt_object *obj);
+bool kckpt_process_ended(struct kckpt_object *obj);
 
 /* kckpt_process_set_exit_signal() - what its parent is told when it ends; until now nothing, since zombies are made. */
 void kckpt_process_set_exit_signal(struct kckpt_ctx *ctx, struct kckpt_object *obj);

@@ -347,11 +347,6 @@ void kckpt_task_usual_end(struct task_struct *task, int __user *clear_child_tid)
 
 /* ---- restore ---- */
 
-const struct kckpt_task_rec *kckpt_task_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj)
-{
-	return kckpt_rec_fields(ctx, obj, KCKPT_K_task, sizeof(struct kckpt_task_rec));
-}
-
 static bool task_restart_sane(const struct kckpt_task_rec *rec)
 {
 	const u32 known = KCKPT_RESTART_F_TIMED | KCKPT_RESTART_F_SHARED | KCKPT_RESTART_F_REALTIME |
@@ -391,11 +386,12 @@ static int task_check_refs(struct kckpt_ctx *ctx, struct kckpt_object *obj, cons
 
 static int task_check(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, obj);
-	int err;
+	const struct kckpt_task_rec *rec;
+	int err = kckpt_rec_keep(ctx, obj, KCKPT_K_task, sizeof(*rec));
 
-	if (!rec)
-		return -EBADMSG;
+	if (err)
+		return err;
+	rec = kckpt_task_rec(obj);
 	obj->where.pid = rec->tid;
 	memcpy(obj->where.comm, rec->comm, sizeof(rec->comm));
 	obj->where.comm[sizeof(rec->comm) - 1] = 0;
@@ -488,9 +484,9 @@ static void task_set_masks(const struct kckpt_task_rec *rec)
 	sigdelsetmask(&current->saved_sigmask, sigmask(SIGKILL) | sigmask(SIGSTOP));
 }
 
-u64 kckpt_task_clone_flags(struct kckpt_ctx *ctx, struct kckpt_object *leader, struct kckpt_object *task)
+u64 kckpt_task_clone_flags(struct kckpt_object *leader, struct kckpt_object *task)
 {
-	const struct kckpt_task_rec *its = kckpt_task_rec(ctx, leader), *rec = kckpt_task_rec(ctx, task);
+	const struct kckpt_task_rec *its = kckpt_task_rec(leader), *rec = kckpt_task_rec(task);
 
 	return (rec->files == its->files ? CLONE_FILES : 0) | (rec->fs == its->fs ? CLONE_FS : 0);
 }
@@ -506,7 +502,7 @@ static void task_claim(struct kckpt_ctx *ctx, struct kckpt_object *task, u64 id)
 
 void kckpt_task_plan(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, obj);
+	const struct kckpt_task_rec *rec = kckpt_task_rec(obj);
 
 	task_claim(ctx, obj, rec->files);
 	task_claim(ctx, obj, rec->fs);
@@ -514,7 +510,7 @@ void kckpt_task_plan(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 
 struct pid *kckpt_task_pid(struct kckpt_ctx *ctx, u64 id)
 {
-	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, kckpt_objtab_get(&ctx->objs, id));
+	const struct kckpt_task_rec *rec = kckpt_task_rec(kckpt_objtab_get(&ctx->objs, id));
 	struct pid *pid;
 
 	rcu_read_lock();
@@ -532,14 +528,14 @@ static bool task_makes(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u6
 
 bool kckpt_task_builds(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, obj);
+	const struct kckpt_task_rec *rec = kckpt_task_rec(obj);
 
 	return task_makes(ctx, obj, rec->fs) || task_makes(ctx, obj, rec->files);
 }
 
 int kckpt_task_build(struct kckpt_ctx *ctx, struct kckpt_object *obj)
 {
-	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, obj);
+	const struct kckpt_task_rec *rec = kckpt_task_rec(obj);
 
 	return kckpt_make_own(ctx, obj, rec->fs) ?: kckpt_make_own(ctx, obj, rec->files);
 }
@@ -582,10 +578,10 @@ static int task_adopt(struct kckpt_ctx *ctx, struct kckpt_object *obj, const str
 
 bool kckpt_task_stands_alone(struct kckpt_ctx *ctx, struct kckpt_object *leader, struct kckpt_object *task)
 {
-	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, task);
+	const struct kckpt_task_rec *rec = kckpt_task_rec(task);
 
 	return !(rec->task_flags & KCKPT_TASK_ENDED) &&
-	       kckpt_task_clone_flags(ctx, leader, task) == (CLONE_FILES | CLONE_FS) &&
+	       kckpt_task_clone_flags(leader, task) == (CLONE_FILES | CLONE_FS) &&
 	       task_makes(ctx, leader, rec->fs) && task_makes(ctx, leader, rec->files) &&
 	       kckpt_cred_has_ids(ctx, kckpt_ref(ctx, task, rec->cred, KCKPT_F_cred)) &&
 	       !kckpt_has_pending(task, KCKPT_K_task_signal);
@@ -594,7 +590,7 @@ bool kckpt_task_stands_alone(struct kckpt_ctx *ctx, struct kckpt_object *leader,
 int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 {
 	struct kckpt_object *obj = thread->task;
-	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, obj);
+	const struct kckpt_task_rec *rec = kckpt_task_rec(obj);
 	int err;
 
 	if (rec->task_flags & KCKPT_TASK_ENDED)
@@ -627,7 +623,7 @@ int kckpt_task_finish(struct kckpt_ctx *ctx, struct kckpt_thread *thread)
 
 void kckpt_task_go(struct kckpt_ctx *ctx, const struct kckpt_thread *thread)
 {
-	const struct kckpt_task_rec *rec = kckpt_task_rec(ctx, thread->task);
+	const struct kckpt_task_rec *rec = kckpt_task_rec(thread->task);
 
 	current->pdeath_signal = rec->pdeath_signal;	/* which new credentials take away */
 	current->clear_child_tid = (int __user *)rec->clear_child_tid;

@@ -5,13 +5,17 @@
 #include <linux/sched.h>
 #include <linux/signal_types.h>
 
+#include "objtab.h"
+
 struct kckpt_ctx;
-struct kckpt_object;
 struct kckpt_task_rec;
 struct kckpt_thread;
 
-/* kckpt_task_rec() - restore: its record, by kckpt_rec_fields(). */
-const struct kckpt_task_rec *kckpt_task_rec(struct kckpt_ctx *ctx, struct kckpt_object *obj);
+/* kckpt_task_rec() - restore: its record, which was checked. */
+static inline const struct kckpt_task_rec *kckpt_task_rec(const struct kckpt_object *task)
+{
+	return task->fields;
+}
 
 /*
  * kckpt_task_disown() - a new task lets go of what it inherited from the caller's memory.
@@ -30,7 +34,7 @@ int __user *kckpt_task_quiet_end(struct task_struct *task);
 void kckpt_task_usual_end(struct task_struct *task, int __user *clear_child_tid);
 
 /* kckpt_task_clone_flags() - restore: what a thread shares with its leader from birth on. */
-u64 kckpt_task_clone_flags(struct kckpt_ctx *ctx, struct kckpt_object *leader, struct kckpt_object *task);
+u64 kckpt_task_clone_flags(struct kckpt_object *leader, struct kckpt_object *task);
 
 /* kckpt_task_plan() - restore: claim what nobody has claimed before; see kckpt_process_plan(). */
 void kckpt_task_plan(struct kckpt_ctx *ctx, struct kckpt_object *obj);

@@ -45,7 +45,7 @@ int kckpt_objtab_init(struct kckpt_objtab *tab)
 {
 	int err;
 
-	xa_init(&tab->by_id);
+	xa_init_flags(&tab->by_id, XA_FLAGS_ACCOUNT);
 	INIT_LIST_HEAD(&tab->list);
 	mutex_init(&tab->make_lock);
 	tab->nr = 0;

@@ -13,6 +13,7 @@
 #include <linux/mutex.h>
 #include <linux/rhashtable.h>
 #include <linux/xarray.h>
+#include <kckpt/image.h>
 
 #include "blocks.h"
 #include "report.h"
@@ -51,7 +52,7 @@ struct kckpt_object {
 
 	/* restore */
 	struct list_head records;
-	const void *fields;		/* of its main record; see kckpt_rec_fields() */
+	const void *fields;		/* of its main record; see kckpt_rec_keep() */
 	enum kckpt_object_state state;	/* set under kckpt_objtab.make_lock, or by the only one who makes it */
 	void *made;			/* what restore created; dropped by the family's release() */
 	void *made2;			/* the second one, where objects come in pairs */

@@ -500,7 +500,7 @@ static ssize_t session_fill_sink(struct kckpt_session *session, bool *failed)
 			break;
 		if (!chunk && WARN_ON_ONCE(kckpt_stream_left(stream)))
 			session->save->err = -EIO;
-		if (!chunk || session_has_part(session)) {
+		if (!chunk || (session_has_part(session) && !fatal_signal_pending(current))) {
 			n = session_fill(session);
 			*failed = n < 0 && !done;
 			continue;

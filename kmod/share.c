@@ -136,8 +136,8 @@ struct kckpt_share *kckpt_share_begin(struct kckpt_ctx *ctx)
 	if (!share)
 		return ERR_PTR(kckpt_fail(ctx, NULL, KCKPT_E_NO_MEMORY, 0, "shared pages"));
 	share->memcg = get_mem_cgroup_from_mm(current->mm);
-	xa_init(&share->seen);
-	xa_init(&share->trees);
+	xa_init_flags(&share->seen, XA_FLAGS_ACCOUNT);
+	xa_init_flags(&share->trees, XA_FLAGS_ACCOUNT);
 	share->trees_known = ctx->parent && trees_find(ctx, share);
 	return share;
 }

@@ -3,7 +3,6 @@
  * Sessions that do not come to their end, whatever the reason: the job runs on, or nothing is left. Here through the
  * ioctls; test_tool.c does the like with the command.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <pthread.h>
@@ -116,21 +115,6 @@ TEST(session_dump_of_a_frozen_cgroup)
 	EXPECT_TRUE(cgroup_is_frozen(job.cgroup));
 	ASSERT_TRUE(write_file(format("%s/cgroup.freeze", job.cgroup), "0"));
 	EXPECT_TRUE(runner_runs(&job));
-}
-
-/* A thread of the process. */
-static pid_t thread_of(pid_t pid)
-{
-	DIR *dir = opendir(format("/proc/%d/task", pid));
-	struct dirent *entry;
-	pid_t tid = 0;
-
-	while (dir && !tid && (entry = readdir(dir)))
-		if (atoi(entry->d_name) != pid)
-			tid = atoi(entry->d_name);
-	if (dir)
-		closedir(dir);
-	return tid;
 }
 
 /* Whose end a tracer has not heard of yet, who came when it was captured: it is dead all the same. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "util.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -96,6 +97,20 @@ int wait_exit(pid_t pid, int timeout_ms)
 	if (n <= 0 || waitpid(pid, &status, __WALL) != pid)
 		return -1;
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+pid_t thread_of(pid_t pid)
+{
+	DIR *dir = opendir(format("/proc/%d/task", pid));
+	struct dirent *entry;
+	pid_t tid = 0;
+
+	while (dir && !tid && (entry = readdir(dir)))
+		if (atoi(entry->d_name) != pid)
+			tid = atoi(entry->d_name);
+	if (dir)
+		closedir(dir);
+	return tid;
 }
 
 bool reap_children(void)

@@ -22,6 +22,9 @@ bool write_bytes(const char *path, const void *data, size_t len);
 /* Exit status of a child, 128 + signal, or -1 if it did not end in time. */
 int wait_exit(pid_t pid, int timeout_ms);
 
+/* Another thread than the leader; 0: there is none. */
+pid_t thread_of(pid_t pid);
+
 /* Takes the status of all children that have ended; true if there are no others. */
 bool reap_children(void);
 
