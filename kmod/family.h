@@ -167,8 +167,8 @@ int kckpt_rec_only(struct kckpt_ctx *ctx, const struct kckpt_object *obj, u16 ki
 		   const u32 *tail_nr, u32 tail_unit, const void **tail);
 
 /*
- * kckpt_rec_keep() - the same without a tail, kept in @obj->fields for all who look at them later: where they are, unless
- * the record is shorter. By who checks the records, one after the other. 0, or after a report a negative errno.
+ * kckpt_rec_keep() - the same without a tail, kept in @obj->fields for all who look at them later: where they are,
+ * unless the record is shorter. By who checks the records, one after the other. 0, or after a report a negative errno.
  */
 int kckpt_rec_keep(struct kckpt_ctx *ctx, struct kckpt_object *obj, u16 kind, size_t size);
 
