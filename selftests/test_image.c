@@ -305,6 +305,30 @@ TEST(image_of_a_zombie_with_files)
 	runner_restore(&job, &image);
 }
 
+/* The last ones of a thread and its process: they are zero then. What is cut off is padding, of the same length. */
+TEST(image_with_fewer_fields)
+{
+	const size_t cut = 4;
+	struct image other;
+	void *task, *process;
+	int dev;
+
+	make_image();
+	other = image_copy(&image);
+	task = image_find(&other, KCKPT_F_task, KCKPT_K_task, 0);
+	process = image_find(&other, KCKPT_F_process, KCKPT_K_process, 0);
+	ASSERT_TRUE(task && image_head(task)->size == sizeof(struct kckpt_task_rec));
+	ASSERT_TRUE(process && image_head(process)->size == sizeof(struct kckpt_process_rec));
+	image_head(task)->size -= cut;
+	image_head(process)->size -= cut;
+	image_seal(&other);
+	dev = device_open();
+	if (!EXPECT_EQ(0, device_restore(dev, &other, job.cgroup, 0)))
+		device_say_report(dev);
+	close(dev);
+	EXPECT_TRUE(runner_runs(&job));
+}
+
 /* The snapshot of a restore has the name of its image. */
 TEST(image_without_a_name)
 {

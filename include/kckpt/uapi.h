@@ -344,8 +344,8 @@ struct kckpt_stats {
 #define KCKPT_IOC_FREEZE	_IOW(0xCB, 1, struct kckpt_freeze)
 #define KCKPT_IOC_CAPTURE	_IOWR(0xCB, 2, struct kckpt_capture)
 #define KCKPT_IOC_THAW		_IO(0xCB, 3)	/* let the job run on */
-#define KCKPT_IOC_KILL		_IO(0xCB, 4)	/* end the job and wait for that, at most 100 s, 10 for a task that does
-						 * not begin to end; zombies are left to their parent */
+#define KCKPT_IOC_KILL		_IO(0xCB, 4)	/* end the job and wait for that, at most 100 s, 10 while nobody begins
+						 * to end who has not; zombies are left to their parent */
 #define KCKPT_IOC_RELEASE_FROZEN _IO(0xCB, 5)	/* from now on the freeze belongs to the operator */
 #define KCKPT_IOC_INSTANTIATE	_IOWR(0xCB, 6, struct kckpt_instantiate)
 #define KCKPT_IOC_COMMIT	_IOW(0xCB, 7, struct kckpt_commit)
